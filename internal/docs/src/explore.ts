@@ -51,7 +51,11 @@ function abstract(): string {
     const machine = abstractMachine(policy);
     const closes = CLOSED_HERE(policy.name);
     const result = search(machine, closes ? {} : { properties: ['P6', 'P7'] });
-    const fell = (id: string): string => fellAt(result, id) || 'holds';
+    // States in which another property fell were not followed: what did not fall is looked for alone.
+    const fell = (id: string): string => {
+      if (fellAt(result, id) !== '') return fellAt(result, id);
+      return fellAt(result.end === 'closed' ? result : search(machine, { properties: [id] }), id) || 'holds';
+    };
     const size = closes ? result.states.toLocaleString('en') : 'ended when both had fallen';
     return [`\`${policy.name}\``, policy.title, size, fell('P6'), fell('P7')];
   });

@@ -59,6 +59,8 @@ export interface ListedArea extends VirtualRange {
 export interface ListedCode {
   /** Of modules, eBPF, ftrace and kprobes. */
   readonly ranges: readonly VirtualRange[];
+  /** Of them those of eBPF: programs, and what vmalloc gave out for some; `undefined` where they are not told apart. */
+  readonly bpf?: readonly VirtualRange[] | undefined;
   /** What vmalloc gave out, ascending. */
   readonly areas: readonly ListedArea[];
 }

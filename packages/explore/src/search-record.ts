@@ -138,7 +138,7 @@ export class SearchRecord<Action> {
   advance(): End | undefined {
     const end = this.end;
     if (end !== undefined || this.#position < this.#frontier.length) return end;
-    if (this.#next.length === 0) return 'closed';
+    if (this.#next.length === 0) return this.#counterexamples.length === 0 ? 'closed' : 'cut';
     if (this.#depth >= this.#deepest) return 'depth';
     this.#depth++;
     this.#frontier = this.#next;

@@ -31,11 +31,12 @@ export interface Counterexample<Action> {
 /** What a search has seen. */
 export interface SearchResult<Action> extends Progress {
   /**
-   * - `closed`: every state that can be reached was looked at; what did not fall holds for this machine
+   * - `closed`: every state that can be reached was looked at, and nothing fell: all that was asked for holds for this machine
+   * - `cut`: so was every state that can be reached before something falls. What did not fall may fall behind that: it holds if a search for it alone says so
    * - `fallen`: all properties that were asked for have fallen
    * - `depth`, `states`, `stopped`: a bound was met, and nothing is known of what lies behind
    */
-  readonly end: 'closed' | 'fallen' | 'depth' | 'states' | 'stopped';
+  readonly end: 'closed' | 'cut' | 'fallen' | 'depth' | 'states' | 'stopped';
   /** One for each property that fell, in the order in which they fell. */
   readonly counterexamples: readonly Counterexample<Action>[];
 }

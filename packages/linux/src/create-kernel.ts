@@ -13,7 +13,7 @@ import { createBootAllocator } from './boot/boot-allocator.ts';
 import { createBootMemory } from './boot/boot-memory.ts';
 import { parseCommandLine } from './boot/boot-parameters.ts';
 import { BOOT_STEPS, type BootStep } from './boot/boot-steps.ts';
-import { createBpfPrograms, loadBpfProgram, unloadBpfProgram } from './bpf/prog-pack.ts';
+import { createBpfPrograms, loadBpfProgram, packedPages, unloadBpfProgram } from './bpf/prog-pack.ts';
 import { KERNEL_SITES } from './code/signed-sites.ts';
 import { linuxDefects } from './defects/linux-defects.ts';
 import { LinuxError } from './error.ts';
@@ -273,6 +273,9 @@ export function createLinuxKernel(options: LinuxKernelOptions): LinuxKernel {
     unregisterKprobe: (address) => effect(() => unregisterKprobe(state, address)),
     loadBpfProgram: (code) => run(() => loadBpfProgram(state, code)),
     unloadBpfProgram: (address) => effect(() => unloadBpfProgram(state, address)),
+    get bpfPages() {
+      return packedPages(state.bpf);
+    },
     loadModule: (image) => run(() => loadModule(state, modules, image)),
     unloadModule: (name) => effect(() => unloadModule(state, modules, name)),
     startProcess({ text, data, jit }) {

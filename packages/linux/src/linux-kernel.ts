@@ -1,4 +1,4 @@
-import type { EarlyInitResult, HekiGuest, HekiKernel, LateInitResult } from '@heki/guest';
+import type { EarlyInitResult, HekiGuest, HekiKernel, LateInitResult, VirtualRange } from '@heki/guest';
 import type { FrameRange, Gfn, MemoryMap, PhysicalMemory, VirtualAddress } from '@heki/physical-memory';
 import type { DefectChoices, Profile } from '@heki/series';
 import type { Outcome, Vcpu } from '@heki/vcpu';
@@ -197,6 +197,8 @@ export interface LinuxKernel {
   /** Puts a compiled eBPF program into a pack; where it lies. At most 2 MiB. */
   loadBpfProgram(code: Uint8Array): KernelOutcome<VirtualAddress>;
   unloadBpfProgram(address: VirtualAddress): KernelOutcome;
+  /** The pages of all packs. */
+  readonly bpfPages: readonly VirtualRange[];
   loadModule(image: ModuleImage): KernelOutcome<LoadedModule>;
   unloadModule(name: string): KernelOutcome;
 

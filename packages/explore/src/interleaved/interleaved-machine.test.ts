@@ -4,7 +4,7 @@ import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import { createXen } from '@heki/xen';
 import { describe, expect, test } from 'vitest';
 import type { ExploredBackend } from '../backend/tiny-guest.ts';
-import { replay } from '../replay.ts';
+import { replay, stateAfter } from '../replay.ts';
 import { search } from '../search.ts';
 import { type InterleavedOptions, interleavedMachine } from './interleaved-machine.ts';
 
@@ -24,6 +24,12 @@ function fallen(races: Partial<KvmRaces>, depth: number, options: InterleavedOpt
     property: found?.property,
     story: found?.actions.map((action) => machine.describe(action)) ?? [],
   };
+}
+
+function tell(machine: ReturnType<typeof kvm>, story: readonly string[]) {
+  const state = stateAfter(machine, story);
+  if (state === undefined) throw new RangeError(`${JSON.stringify(story)} cannot happen`);
+  return state;
 }
 
 const FEW = ['stores to the text', 'r-- on the text'];
@@ -50,6 +56,22 @@ describe('KVM, with all that can come between the parts of its requests and faul
   test('is found out where only one processor is told to forget what it cached', () => {
     const { story, property } = fallen({ localFlush: true }, 3, { only: FEW });
     expect([property, story.length]).toEqual(['TLB', 2]);
+  });
+
+  // Memory, tables and processors are the same in both: only one of the requests has read its list before the other overwrote it.
+  test('tells requests apart that have something else in their hands', () => {
+    const begins = 'processor 0 begins to ask for r-x on the text';
+    const stories = [1, 2].map((point) => [
+      begins,
+      `at point ${point} of the request processor 1 asks for r-- on the second name of the text`,
+      'at point 2 of the request processor 1 reads the second name of the text, and stands at its fault',
+    ]);
+    const only = ['r-x on the text', 'r-- on the second name', 'reads the second name'];
+    const machine = kvm({}, { only });
+    const keys = stories.map((story) => machine.key(tell(machine, story)));
+    expect(keys[0]).not.toBe(keys[1]);
+    const ends = stories.map((story) => machine.key(tell(machine, [...story, 'the request returns'])));
+    expect(ends[0]).not.toBe(ends[1]);
   });
 
   // The reduction is checked: without it every story is a state of its own.

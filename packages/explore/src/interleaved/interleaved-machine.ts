@@ -81,20 +81,26 @@ export function interleavedMachine(
   ): InterleavedState | undefined => {
     at = undefined;
     back();
+    let points = 0;
     const possible = scene.tell(steps, () => {
       digest.reset();
       scene.digest(digest);
-      const points = scene.underWay === undefined ? 0 : scene.underWay.point + 1;
-      at = {
-        before,
-        step: steps.at(-1),
-        key: unmerged ? ++stories : digest.number,
-        points,
-        // The properties are about calls that returned.
-        broken: points === 0 ? undefined : [],
-      };
+      points = scene.underWay === undefined ? 0 : scene.underWay.point + 1;
     });
-    if (!possible) at = undefined;
+    if (!possible) return undefined;
+    // What a request has in its hands (the list that it has read, whether it will flush) no digest sees: it is told by what the request then comes to.
+    if (points > 0) {
+      digest.word(scene.points);
+      scene.digest(digest);
+    }
+    at = {
+      before,
+      step: steps.at(-1),
+      key: unmerged ? ++stories : digest.number,
+      points,
+      // The properties are about calls that returned.
+      broken: points === 0 ? undefined : [],
+    };
     return at;
   };
   /** The last point without a request under way, and the steps since. */

@@ -25,8 +25,8 @@ interface UnderWay {
   where: string;
 }
 
-/** Thrown at the last step of a story, out of the middle of a request. */
-const ARRIVED = Symbol('arrived');
+/** Thrown out of the middle of a request, where what comes next in a story cannot happen. */
+const IMPOSSIBLE = Symbol('impossible');
 
 /**
  * A guest of two processors, one of whose requests may be under way. JavaScript cannot keep a call that is half done: such a state is reached by making
@@ -44,8 +44,9 @@ export class RaceScene {
   #next = 0;
   #target: { readonly point: number; readonly deed: Deed } | undefined;
   #returning = false;
-  #failed = false;
   #arrive: () => void = () => {};
+  /** The story is at its end, and the request goes on by itself. */
+  #arrived = false;
   /** Somebody else acts at a point of the request; with a number, this processor is to stand at its fault. */
   #busy = false;
   #stands: number | undefined;
@@ -69,11 +70,12 @@ export class RaceScene {
   }
 
   /**
-   * Tells `steps`, from a point without a request under way. Whether all of them can happen; `arrive` is called where they end, in the middle of a request
-   * perhaps, from which the scene is then torn away.
+   * Tells `steps`, from a point without a request under way. Whether all of them can happen; `arrive` is called where they end. In the middle of a request
+   * it then goes on to its end, with nothing between.
    */
   tell(steps: readonly Step[], arrive: () => void): boolean {
     this.#told = steps;
+    this.#arrived = false;
     this.#next = 0;
     while (this.#next < steps.length) {
       const step = steps[this.#next++];
@@ -81,8 +83,8 @@ export class RaceScene {
       if (step.kind === 'deed') {
         if (!this.#do(step.deed)) return false;
       } else if (step.kind === 'begin') {
-        const end = this.#begin(step.cpu, step.request, arrive);
-        if (end !== 'returned') return end === 'arrived';
+        if (!this.#begin(step.cpu, step.request, arrive)) return false;
+        if (this.#arrived) return true;
       } else {
         return false;
       }
@@ -102,31 +104,27 @@ export class RaceScene {
     if (underWay !== undefined) digest.addText(`${underWay.cpu} ${underWay.request.name} ${underWay.where}`);
   }
 
-  #begin(
-    cpu: number,
-    request: InterleavedRequest,
-    arrive: () => void,
-  ): 'returned' | 'arrived' | 'impossible' {
-    if (this.standing[cpu] !== undefined) return 'impossible';
+  /** Whether the request can be made, and what was told happen at its points. */
+  #begin(cpu: number, request: InterleavedRequest, arrive: () => void): boolean {
+    if (this.standing[cpu] !== undefined) return false;
     const underWay: UnderWay = { cpu, request, point: -1, where: '' };
     this.underWay = underWay;
     this.#target = undefined;
     this.#returning = false;
-    this.#failed = false;
     this.#arrive = arrive;
     let answer: number;
     try {
       answer = this.guest.ask(request.ranges, cpu);
     } catch (thrown) {
       this.#busy = false;
-      if (thrown !== ARRIVED) throw thrown;
-      return this.#failed ? 'impossible' : 'arrived';
+      if (thrown !== IMPOSSIBLE) throw thrown;
+      return false;
     }
-    if (!this.#returning) return 'impossible';
+    if (!this.#returning) return false;
     this.points = underWay.point + 1;
     this.underWay = undefined;
     this.#answered(request, answer);
-    return 'returned';
+    return true;
   }
 
   #answered(request: InterleavedRequest, answer: number): void {
@@ -153,7 +151,9 @@ export class RaceScene {
     while (!this.#returning) {
       if (this.#target === undefined && !this.#take()) {
         this.#arrive();
-        throw ARRIVED;
+        this.#arrived = true;
+        this.#returning = true;
+        return;
       }
       const target = this.#target;
       if (target === undefined) return;
@@ -162,10 +162,7 @@ export class RaceScene {
       const done = target.point === underWay.point && this.#do(target.deed);
       this.#busy = false;
       this.#target = undefined;
-      if (!done) {
-        this.#failed = true;
-        throw ARRIVED;
-      }
+      if (!done) throw IMPOSSIBLE;
     }
   }
 

@@ -1,4 +1,11 @@
-import { type AuditedKernel, FINDING_KINDS, type FrameExtent, leafRights, rightsText } from '@heki/audit';
+import {
+  type AuditedKernel,
+  FINDING_KINDS,
+  type FrameExtent,
+  leafRights,
+  type Mapping,
+  rightsText,
+} from '@heki/audit';
 import {
   type AuditPage,
   encodeMemory,
@@ -14,11 +21,13 @@ import {
 import { kernelRightsText } from '@heki/machine';
 import {
   type FrameRange,
+  firstBehind,
   type Gfn,
   joinedRanges,
   type VirtualFrame,
   virtualAddressOf,
 } from '@heki/physical-memory';
+import type { VirtualRange } from '@heki/vmcore';
 import { number } from '../quantity.ts';
 import { tablesLines } from '../snapshot.ts';
 import { contentsFacts } from './audit-text.ts';
@@ -123,6 +132,8 @@ function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiR
     runs: audit.kernel.extents.map((extent) => memoryRunOf(extent)),
     names: pageNames(audit.kernel),
     tables: tableRuns(audit.kernel.tableFrames),
+    crashKernel: subject.crashKernel,
+    bpf: bpfRuns(audit.kernel.mappings, audit.kernel.listedCode?.bpf),
     grants: hypervisors.map(({ result }) =>
       result.granted.map(
         ({ start, end, granted, immutable }): GrantRun => ({
@@ -137,6 +148,30 @@ function memoryData({ subject, audit }: AuditReport, hypervisors: readonly HekiR
 /** Where page tables are, ascending and joined. */
 export function tableRuns(frames: ReadonlySet<Gfn>): FrameRange<Gfn>[] {
   return joinedRanges([...frames].map((start) => ({ start, end: (start + 1) as Gfn })));
+}
+
+/** The frames behind `pages` of eBPF among the modules: elsewhere the lists of a kernel name nothing that is its code. */
+export function bpfRuns(
+  mappings: readonly Mapping[],
+  pages: readonly VirtualRange[] | undefined,
+): FrameRange<Gfn>[] | undefined {
+  if (pages === undefined) return undefined;
+  const listed = joinedRanges(pages);
+  const found: FrameRange<Gfn>[] = [];
+  for (const { region, virtualFrame, frames, guestFrame } of mappings) {
+    if (region !== 'modules') continue;
+    const behind = virtualFrame + frames;
+    for (let index = firstBehind(listed, virtualFrame); index < listed.length; index++) {
+      const range = listed[index];
+      if (range === undefined || range.start >= behind) break;
+      const distance = guestFrame - virtualFrame;
+      found.push({
+        start: (Math.max(range.start, virtualFrame) + distance) as Gfn,
+        end: (Math.min(range.end, behind) + distance) as Gfn,
+      });
+    }
+  }
+  return joinedRanges(found);
 }
 
 /** Frames with the same mappings, as a page carries them. */

@@ -50,7 +50,8 @@ test('text of modules, programs and what the kernel made are listed by whole pag
   };
   const generated = [{ what: 'ftrace trampoline' as const, ...range(0x9ff0, 0xa001) }];
   expect(codeByLists(loaded, { generated, areas: [] }, SYMBOLS, () => false)).toEqual({
-    ranges: [pages(0, 2), pages(2, 3), pages(8, 9), pages(9, 11)],
+    ranges: [pages(0, 2), pages(2, 3), pages(9, 11), pages(8, 9)],
+    bpf: [pages(8, 9)],
     areas: [],
   });
 });
@@ -64,6 +65,7 @@ test.each([
   const areas = [{ ...range(0x1000, 0x4000), caller: callerIn(caller) }];
   expect(codeByLists(NOTHING, { generated: [], areas }, SYMBOLS, () => false)).toEqual({
     ranges: [],
+    bpf: [],
     areas: [{ ...pages(1, 4), isModule }],
   });
 });
@@ -74,8 +76,9 @@ test('an area that bpf_ functions asked for is a program that no list has; one o
     { ...range(0x3000, 0x4000), caller: undefined },
     { ...range(0x4000, 0x5000), caller: virtualAddress(TEXT - 1n) },
   ];
-  const { ranges, areas: told } = codeByLists(NOTHING, { generated: [], areas }, SYMBOLS, () => false);
-  expect(ranges).toMatchObject([pages(1, 3)]);
+  const { ranges, bpf, areas: told } = codeByLists(NOTHING, { generated: [], areas }, SYMBOLS, () => false);
+  expect(ranges).toEqual([pages(1, 3)]);
+  expect(bpf).toEqual(ranges);
   expect(told.map(({ isModule }) => isModule)).toEqual([false, false, false]);
 });
 

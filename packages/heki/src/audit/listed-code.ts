@@ -62,10 +62,15 @@ export function codeByLists(
     caller: area.caller === undefined ? '' : (symbols.at(area.caller)?.symbol.name ?? ''),
   }));
   const ofModules = loaded.modules.flatMap(({ parts }) => parts.filter(({ kind }) => kind.endsWith('text')));
+  const bpf = [
+    ...loaded.bpf.map(pagesOf),
+    ...areas.filter(({ caller }) => caller.startsWith(BPF)).map(({ start, end }) => ({ start, end })),
+  ];
   return {
+    bpf,
     ranges: [
-      ...[...ofModules, ...loaded.bpf, ...code.generated].map(pagesOf),
-      ...areas.filter(({ caller }) => caller.startsWith(BPF)),
+      ...[...ofModules, ...code.generated].map(pagesOf),
+      ...bpf,
       ...areas
         .filter(
           ({ caller, first }) => THUNK_MAKERS.some((maker) => caller.startsWith(maker)) && isThunks(first),

@@ -36,6 +36,11 @@ const MACHINES = [
   ],
   ['lvbs-B-L5-P6', ['--machine', 'lvbs', '--defect', 'B-L5', '--property', 'P6'], ['--no-defect', 'B-L5']],
   ['authority-B-A1-P6', ['--machine', 'authority', '--defect', 'B-A1', '--property', 'P6'], undefined],
+  [
+    'authority-B-A1-B-A7-KEY',
+    ['--machine', 'authority', '--defect', 'B-A1', '--defect', 'B-A7', '--property', 'KEY'],
+    ['--no-defect', 'B-A7'],
+  ],
   ['hlat-unverified-ALIAS', ['--machine', 'hlat-unverified', '--replay', TOLD], ['--machine', 'hlat']],
   ['abstract-ask-P6', ['--machine', 'abstract-ask', '--property', 'P6'], undefined],
   [

@@ -21,6 +21,15 @@ test.each([
   });
 });
 
+test('what did not fall before something else did is not said to hold: no state behind that was looked at', async () => {
+  const options = ['explore', '--machine', 'guest', '--defect', 'B-G1', '--defect', 'B-G15', '--json'];
+  const all = JSON.parse((await runCommand(options)).stdout);
+  expect(all.end).toBe('cut');
+  expect(all.properties).toContainEqual(expect.objectContaining({ id: 'LEAK', verdict: 'did-not-fall' }));
+  const leak = JSON.parse((await runCommand([...options, '--property', 'LEAK'])).stdout);
+  expect(leak.properties).toContainEqual(expect.objectContaining({ id: 'LEAK', verdict: 'falls' }));
+});
+
 describe('a story that was found', () => {
   const scratch = mkdtempSync(join(tmpdir(), 'heki-explore-'));
   afterAll(() => rmSync(scratch, { recursive: true }));
@@ -47,6 +56,32 @@ describe('a story that was found', () => {
       0,
       expect.stringContaining('1 story, 2 actions; stories were told again'),
     ]);
+  });
+
+  test('is told again on the machine that the report names', async () => {
+    const found = await runCommand([
+      'explore',
+      '--machine',
+      'xen',
+      '--depth',
+      '1',
+      '--property',
+      'P10',
+      '--json',
+    ]);
+    writeFileSync(file, found.stdout);
+    const again = await runCommand(['explore', '--replay', file, '--json']);
+    expect([again.exitCode, JSON.parse(again.stdout).machine]).toEqual([1, 'xen']);
+    expect(verdicts(again.stdout)).toContain('P10 falls');
+  });
+
+  test('runs no code that its file alone names', async () => {
+    const module = join(scratch, 'mine.mjs');
+    writeFileSync(module, 'throw new Error("it ran")');
+    const properties = [{ id: 'P2', story: ['the machine is reset'] }];
+    writeFileSync(file, JSON.stringify({ machine: module, options: {}, properties }));
+    const { exitCode, stderr } = await runCommand(['explore', '--replay', file]);
+    expect([exitCode, stderr]).toEqual([2, expect.stringContaining('expected --machine')]);
   });
 
   test.each<[string, properties: unknown, exitCode: number, says: string]>([

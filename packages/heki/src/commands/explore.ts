@@ -55,6 +55,11 @@ export async function explore(options: ExploreOptions, io: CommandIo): Promise<n
   } = options;
   const report = replay === undefined ? undefined : await readStories(replay);
   const name = given ?? report?.machine ?? 'kvm';
+  // A file of stories is data, and runs nothing that the user has not named.
+  if (given === undefined && isModulePath(name))
+    throw new UsageError(
+      `--replay ${replay}: its machine is the ES module ${JSON.stringify(name)}, whose code would run: expected --machine ${name} beside it`,
+    );
   // What the file says of a machine is of that one alone.
   const told = name === report?.machine ? report.options : {};
   const flags = flagsOf(chosen, told);

@@ -7,6 +7,7 @@ import type { ReplayedStories } from './replay-stories.ts';
 /** What the end of a search says of the properties that did not fall. */
 const ENDS: { readonly [end in (SearchResult<string> | ReplayedStories)['end']]: string } = {
   closed: 'every state that the machine can reach was looked at',
+  cut: 'every state that can be reached before something falls was looked at: for what lies behind, search for one property (--property)',
   fallen: 'each property that was asked for has fallen',
   depth: 'the search ended at its depth: longer stories were not looked at',
   states: 'the search ended at its bound of states (--states): others were not looked at',

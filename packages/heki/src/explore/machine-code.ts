@@ -39,10 +39,10 @@ export function machineCode({ name, flags, without }: Explored): MachineCode | u
   if (name === 'guest')
     return { imports: explore('guestMachine'), expression: `guestMachine(${code(defects)})` };
   if (name === 'authority') {
-    const [id] = Object.entries(defects).flatMap(([each, on]) => (on ? [each] : []));
+    const weaker = Object.entries(defects).flatMap(([id, on]) => (on ? [code(id)] : []));
     return {
       imports: explore('authorityMachine'),
-      expression: `authorityMachine(${id === undefined ? '' : code(id)})`,
+      expression: `authorityMachine(${weaker.join(', ')})`,
     };
   }
   if (name === 'lvbs') {

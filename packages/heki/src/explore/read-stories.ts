@@ -8,7 +8,7 @@ interface Story {
   readonly actions: readonly string[];
 }
 
-/** The stories of a file, and the machine that they were found on where the file was written to be told again. */
+/** The stories of a file, and the machine that they were found on; what was chosen of it where the file was written to be told again. */
 export interface Stories {
   readonly path: string;
   readonly stories: readonly Story[];
@@ -22,5 +22,5 @@ export async function readStories(path: string): Promise<Stories> {
   const stories = properties.flatMap(({ id, story }) =>
     story === undefined ? [] : [{ property: id, actions: story }],
   );
-  return { path, stories, machine: options === undefined ? undefined : machine, options: options ?? {} };
+  return { path, stories, machine, options: options ?? {} };
 }

@@ -480,7 +480,7 @@ export const JSON_SHAPES = {
         verdict: z
           .enum(['falls', 'holds', 'did-not-fall'])
           .describe(
-            'holds: in every state that the machine can reach. did-not-fall: in those that were looked at',
+            'holds: in every state that the machine can reach. did-not-fall: in those that were looked at; no state is followed in which another property fell',
           ),
         story: z
           .array(z.string())
@@ -492,8 +492,10 @@ export const JSON_SHAPES = {
     transitions: z.int().min(0),
     depth: z.int().min(0).describe('Most actions in a row'),
     end: z
-      .enum(['closed', 'fallen', 'depth', 'states', 'stopped', 'replayed'])
-      .describe('replayed: no search, only stories that were told again (--replay)'),
+      .enum(['closed', 'cut', 'fallen', 'depth', 'states', 'stopped', 'replayed'])
+      .describe(
+        'closed: every state was looked at, and nothing fell. cut: every state that can be reached before something falls. replayed: no search, only stories that were told again (--replay)',
+      ),
     requestsAreOneStep: z
       .boolean()
       .describe('What can come between the parts of a request was not looked at'),

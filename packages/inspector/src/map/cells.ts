@@ -2,7 +2,7 @@ import { firstBehind } from '@heki/physical-memory';
 import type { Run } from '../memory/bounded-runs.ts';
 import { type MemoryModel, runsWithin } from '../memory/memory-model.ts';
 import { PageClass } from '../memory/page-class.ts';
-import type { MapLayer } from './layers.ts';
+import type { MapLayer } from './map-layer.ts';
 import { framesOf, type MapGrid } from './map-view.ts';
 
 /** For each cell, row by row, the largest class of its frames: of permissions, the worst. */

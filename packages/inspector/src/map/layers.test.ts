@@ -1,7 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Run } from '../memory/bounded-runs.ts';
 import { encodeMemory, type MemoryRun, memoryRun } from '../memory/memory-data.ts';
 import { decodeMemory } from '../memory/memory-model.ts';
 import { mapLayers } from './layers.ts';
+import { painted } from './owners.ts';
 
 const mapped = (start: number, end: number, rights: string, ...regions: string[]): MemoryRun =>
   memoryRun({
@@ -51,6 +54,88 @@ describe('what a map is coloured by', () => {
       [31, 40, 'direct-map'],
       [40, 44, 'user-mode'],
     ]);
+  });
+
+  test('is what the kernel has it for: a crash kernel where nothing else maps it, eBPF where its lists are known', () => {
+    const owned = (bpf?: readonly Run[]) => {
+      const data = encodeMemory({
+        ram: [{ start: 0, end: 64 }],
+        runs: [
+          mapped(0, 16, 'r--', 'direct map'),
+          mapped(16, 18, 'rw-', 'direct map', 'vmalloc'),
+          mapped(24, 32, 'r-x', 'direct map', 'modules'),
+          mapped(32, 34, 'r-x', 'direct map', 'kernel text'),
+        ],
+        grants: [],
+        crashKernel: [{ start: 8, end: 20 }],
+        bpf,
+      });
+      const { classes, runs } = mapLayers(decodeMemory(data), [])[1] ?? expect.fail();
+      return {
+        titles: classes.map(({ title }) => title),
+        runs: runs.map(({ start, end, pageClass }) => [start, end, classes[pageClass]?.name]),
+      };
+    };
+    const before = [
+      [0, 8, 'direct-map'],
+      [8, 16, 'crash-kernel'],
+      [16, 18, 'elsewhere'],
+      [18, 20, 'crash-kernel'],
+    ];
+    const listed = owned([{ start: 26, end: 28 }]);
+    expect(listed.runs).toEqual([
+      ...before,
+      [24, 26, 'modules'],
+      [26, 28, 'bpf'],
+      [28, 32, 'modules'],
+      [32, 34, 'image-text'],
+    ]);
+    expect(listed.titles).toContain('modules');
+    const untold = owned();
+    expect(untold.runs).toEqual([...before, [24, 32, 'modules'], [32, 34, 'image-text']]);
+    expect(untold.titles).toEqual(
+      expect.arrayContaining(['modules and eBPF', 'eBPF alone: not told, for nothing here lists it']),
+    );
+  });
+
+  test('is what nothing is asked for, where that is known', () => {
+    const unsent = [{ start: 3, end: 40 }];
+    const data = encodeMemory({ ram: [{ start: 0, end: 64 }], runs: [], grants: [], unsent });
+    const layer = mapLayers(decodeMemory(data), []).find(({ id }) => id === 'unsent');
+    expect(layer?.runs).toEqual([{ start: 3, end: 40, pageClass: 2 }]);
+    expect(mapLayers(memory, ['kvm']).some(({ id }) => id === 'unsent')).toBe(false);
+  });
+
+  test('is, painted over, the larger class of each frame', () => {
+    const runs = fc
+      .array(fc.tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 1, max: 6 }), fc.nat(6)), {
+        maxLength: 12,
+      })
+      .map((parts) => {
+        let last = 0;
+        return parts.map(([gap, length, pageClass]) => {
+          const start = last + gap;
+          last = start + length;
+          return { start, end: last, pageClass };
+        });
+      });
+    const classAt = (some: readonly { start: number; end: number; pageClass: number }[], frame: number) =>
+      some.find(({ start, end }) => start <= frame && frame < end)?.pageClass;
+    fc.assert(
+      fc.property(runs, runs, fc.nat(6), (base, above, pageClass) => {
+        const over = above.map((run) => ({ ...run, pageClass }));
+        const result = painted(base, over, pageClass);
+        for (let frame = 0; frame < 130; frame++) {
+          const [under, on] = [classAt(base, frame), classAt(over, frame)];
+          const expected = under === undefined ? on : Math.max(under, on ?? 0);
+          expect(classAt(result, frame)).toBe(expected);
+        }
+        for (const [index, { start, end }] of result.entries()) {
+          expect(start).toBeGreaterThanOrEqual(result[index - 1]?.end ?? 0);
+          expect(end).toBeGreaterThan(start);
+        }
+      }),
+    );
   });
 
   test('is what a hypervisor grants, where one is known', () => {

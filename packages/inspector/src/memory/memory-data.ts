@@ -55,6 +55,12 @@ export interface MemoryData {
   readonly rights: readonly string[];
   /** Where the kernel's page tables are, as {@link ram} has it. */
   readonly tables: readonly number[];
+  /** RAM that is kept for a crash kernel, as far as it is known. */
+  readonly crashKernel: readonly number[];
+  /** Pages of eBPF programs, and packs of them; `null` where nothing lists them. */
+  readonly bpf: readonly number[] | null;
+  /** RAM that a hypervisor was asked nothing for; `null` where none is asked, or its answer is not known. */
+  readonly unsent: readonly number[] | null;
   /** Symbols by virtual frames, which ascend: the gap since the last one. */
   readonly named: readonly number[];
   readonly symbols: readonly string[];
@@ -79,6 +85,8 @@ const MOST_RUNS = 2 ** 15;
  * @param options.grants what each hypervisor grants
  * @param options.names ascending
  * @param options.tables the kernel's page tables
+ * @param options.bpf pages of eBPF, where something lists them
+ * @param options.unsent RAM that the hypervisor was asked nothing for, where that is known
  * @param options.most runs of each list, of which there may be any number
  */
 export function encodeMemory(options: {
@@ -87,9 +95,13 @@ export function encodeMemory(options: {
   readonly grants: readonly (readonly GrantRun[])[];
   readonly names?: readonly PageName[];
   readonly tables?: readonly Run[];
+  readonly crashKernel?: readonly Run[];
+  readonly bpf?: readonly Run[] | undefined;
+  readonly unsent?: readonly Run[] | undefined;
   readonly most?: number;
 }): MemoryData {
-  const { ram, names = [], tables = [], most = MOST_RUNS } = options;
+  const { ram, names = [], tables = [], crashKernel = [], bpf, unsent, most = MOST_RUNS } = options;
+  const spans = (list: readonly Run[]): number[] => gapsOf(boundedRuns(list, most, spanOf).runs);
   const mapped = boundedRuns(joined(options.runs, isSameMemory), most, summaryOf);
   const kinds = new Map<string, number>();
   const kindList: RunKind[] = [];
@@ -116,7 +128,11 @@ export function encodeMemory(options: {
       return { runs: encodeGrants(bounded.runs, rights), block: bounded.block };
     }),
     rights: [...rights.keys()],
-    tables: gapsOf(boundedRuns(tables, most, spanOf).runs),
+    tables: spans(tables),
+    crashKernel: spans(crashKernel),
+    bpf: bpf === undefined ? null : spans(bpf),
+    // Put together there are more of them than there are, and never fewer.
+    unsent: unsent === undefined ? null : spans(unsent),
     named: names.map(({ virtualFrame }, index) => virtualFrame - (names[index - 1]?.virtualFrame ?? 0)),
     symbols: names.map(({ symbol }) => symbol),
   };

@@ -12,6 +12,12 @@ export interface MemoryModel {
   readonly grants: readonly (readonly GrantRun[])[];
   /** The kernel's page tables. */
   readonly tables: readonly Run[];
+  /** What is kept for a crash kernel. */
+  readonly crashKernel: readonly Run[];
+  /** Pages of eBPF; `undefined` where nothing lists them. */
+  readonly bpf: readonly Run[] | undefined;
+  /** RAM that a hypervisor was asked nothing for; `undefined` where that is not known. */
+  readonly unsent: readonly Run[] | undefined;
   /** What lies at the first byte of a page, by its virtual frame. */
   readonly symbols: ReadonlyMap<number, string>;
   /** One past the last frame of RAM. */
@@ -75,6 +81,9 @@ export function decodeMemory(data: MemoryData): MemoryModel {
     runs,
     grants,
     tables: decodeRuns(data.tables),
+    crashKernel: decodeRuns(data.crashKernel),
+    bpf: data.bpf === null ? undefined : decodeRuns(data.bpf),
+    unsent: data.unsent === null ? undefined : decodeRuns(data.unsent),
     symbols,
     ramEnd,
     end: Math.max(ramEnd, runs.at(-1)?.end ?? 0),

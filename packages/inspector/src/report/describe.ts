@@ -14,6 +14,8 @@ export interface Description {
   readonly runs: readonly RunDescription[];
   /** Runs that are not told. */
   readonly moreRuns: number;
+  /** What of it is the kernel's for a purpose: `page tables of the kernel`. */
+  readonly holds: readonly string[];
   readonly findings: readonly MappedFinding[];
   /** What each hypervisor grants the kernel there. */
   readonly enforced: readonly { readonly name: string; readonly text: string }[];
@@ -50,6 +52,7 @@ export function describe(model: ReportModel, range: Run): Description | undefine
     pageClass,
     runs: runs.slice(0, TOLD).map((run) => runDescription(memory, run, range.start)),
     moreRuns: Math.max(0, all - TOLD),
+    holds: holdsOf(memory, range),
     findings: findingsIn(model, range),
     enforced: model.page.hypervisors.map(({ name, grants, inForce }) => ({
       name,
@@ -58,8 +61,23 @@ export function describe(model: ReportModel, range: Run): Description | undefine
   };
 }
 
+/** What the map's colours by owner tell beside regions. */
+function holdsOf({ tables, crashKernel, bpf, unsent }: MemoryModel, range: Run): string[] {
+  const told = [
+    ['page tables of the kernel', tables],
+    ['kept for a crash kernel', crashKernel],
+    ["eBPF, by the kernel's own lists", bpf],
+    ['nothing is asked of the hypervisor for it', unsent],
+  ] as const;
+  return told.flatMap(([text, runs = []]) => {
+    const [first] = runsWithin(runs, range, 1);
+    if (first === undefined) return [];
+    return [first.start <= range.start && range.end <= first.end ? text : `in parts: ${text}`];
+  });
+}
+
 /** The description as one text, for who cannot see the map. */
-export function spoken({ title, runs, moreRuns, findings, enforced }: Description): string {
+export function spoken({ title, runs, moreRuns, holds, findings, enforced }: Description): string {
   return [
     title,
     ...runs.map(({ title: about, places, more }) => {
@@ -67,6 +85,7 @@ export function spoken({ title, runs, moreRuns, findings, enforced }: Descriptio
       return `${about}: ${[...mapped, ...(more === undefined ? [] : [more])].join('; ')}`;
     }),
     ...(moreRuns === 0 ? [] : [count(moreRuns, 'more stretch', 'more stretches')]),
+    ...holds,
     ...enforced.map(({ name, text }) => `${name}: ${text}`),
     ...findings.map(({ severity, title }) => `Finding, ${severity}: ${title}`),
   ].join('. ');

@@ -88,6 +88,26 @@ group('what is said of a place', () => {
     expect(describe(model, { start: 64, end: 65 })?.title).toBe('0x40000-0x40fff, 4 KiB: no RAM');
   });
 
+  test('tells what the kernel has it for, and what nothing is asked for, of all of it or of parts', () => {
+    const whole = page([TEXT]);
+    const memory = encodeMemory({
+      ...{ ram: [{ start: 0, end: 64 }], runs: [TEXT], grants: [[]], tables: [{ start: 2, end: 3 }] },
+      ...{
+        crashKernel: [{ start: 8, end: 12 }],
+        bpf: [{ start: 16, end: 17 }],
+        unsent: [{ start: 0, end: 9 }],
+      },
+    });
+    const holds = (start: number, end: number) =>
+      describe(reportModel({ ...whole, memory }), { start, end })?.holds;
+    const unsent = 'nothing is asked of the hypervisor for it';
+    expect(holds(2, 3)).toEqual(['page tables of the kernel', unsent]);
+    expect(holds(8, 12)).toEqual(['kept for a crash kernel', `in parts: ${unsent}`]);
+    expect(holds(16, 17)).toEqual(["eBPF, by the kernel's own lists"]);
+    expect(holds(20, 21)).toEqual([]);
+    expect(describe(model, { start: 16, end: 17 })?.holds).toEqual([]);
+  });
+
   test('says of stretches that are put together how many they were, and names the worst', () => {
     const runs = [TEXT, memoryRun({ ...TEXT, start: 20, end: 21, rights: 'r--', places: [], distances: [] })];
     const text = spoken(describe(reportModel(page(runs, 1)), { start: 20, end: 21 }) ?? expect.fail());

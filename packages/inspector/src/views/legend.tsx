@@ -1,4 +1,4 @@
-import type { MapLayer } from '../map/layers.ts';
+import type { MapLayer } from '../map/map-layer.ts';
 import type { MemoryRun } from '../memory/memory-data.ts';
 import { count } from '../report/words.ts';
 

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { classesOfCells, markedCells, usedPart } from '../map/cells.ts';
 import type { Cell } from '../map/hilbert.ts';
-import type { MapLayer } from '../map/layers.ts';
+import type { MapLayer } from '../map/map-layer.ts';
 import { cellFramesAt, cellWith, type MapGrid, neighbour } from '../map/map-view.ts';
 import type { Run } from '../memory/bounded-runs.ts';
 import type { MemoryModel } from '../memory/memory-model.ts';

@@ -9,7 +9,7 @@ interface PlaceProps {
 
 /** What is at a place of the map. */
 export function Place({ description, selected, onSelect }: PlaceProps) {
-  const { title, runs, moreRuns, findings, enforced } = description;
+  const { title, runs, moreRuns, holds, findings, enforced } = description;
   return (
     <div class="place" id="place">
       <h3>{title}</h3>
@@ -31,6 +31,9 @@ export function Place({ description, selected, onSelect }: PlaceProps) {
       ))}
       {runs.length === 0 && <p>Nothing in the kernel's half maps it.</p>}
       {moreRuns > 0 && <p>{count(moreRuns, 'more stretch', 'more stretches')}: zoom in to see each.</p>}
+      {holds.map((text) => (
+        <p key={text}>{text}</p>
+      ))}
       {enforced.length > 0 && (
         <>
           <h4>Granted to the kernel under a hypervisor</h4>

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { MapLayer } from '../map/layers.ts';
+import type { MapLayer } from '../map/map-layer.ts';
 import { PAGE_CLASSES } from '../memory/page-class.ts';
 
 /** The colours of the map: those of the style sheet. */

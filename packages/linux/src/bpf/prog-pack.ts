@@ -1,5 +1,6 @@
+import type { VirtualRange } from '@heki/guest';
 import { Errno } from '@heki/hypercall/errno';
-import { PAGE_SIZE, type VirtualAddress, virtualAddressOf } from '@heki/physical-memory';
+import { PAGE_SIZE, type VirtualAddress, type VirtualFrame, virtualAddressOf } from '@heki/physical-memory';
 import { retireSealed } from '../code/sealed-code.ts';
 import type { VmArea } from '../mm/vm-area.ts';
 import { vfree } from '../mm/vmalloc.ts';
@@ -90,6 +91,11 @@ export function unloadBpfProgram(kernel: BpfState, address: VirtualAddress): voi
   pack.used.fill(false, first, first + chunks);
   programs.delete(address);
   freeIfUnused(kernel, pack);
+}
+
+/** The pages of all packs: in use, or kept for the next program. */
+export function packedPages({ packs }: BpfPrograms): VirtualRange[] {
+  return [...packs].map(({ area: { start, pages } }) => ({ start, end: (start + pages) as VirtualFrame }));
 }
 
 /** @throws {KernelStop} as {@link unloadBpfProgram} */

@@ -286,6 +286,40 @@ describe('what a boot vector may not be', () => {
     expect(objections(change)).toEqual([expect.stringContaining(text)]);
   });
 
+  test('a key that is on at one place and off at another', () => {
+    const [plain, inverted, other] = [TEXT.start + 0x40, TEXT.start + 0x60, TEXT.start + 0x80];
+    const KEY = TEXT.start + 0x20_0100;
+    const labels = {
+      section: '__jump_table',
+      entries(view: DataView, start: ImageAddress) {
+        for (const [index, at] of [plain, inverted, other].entries()) {
+          const entry = index * 16;
+          view.setInt32(entry, at - (start + entry), true);
+          view.setInt32(entry + 4, at + 0x10 - (start + entry + 4), true);
+          const flags = at === inverted ? 1 : 0;
+          const key = at === other ? KEY + 0x40 : KEY;
+          view.setBigInt64(entry + 8, BigInt(key - (start + entry + 8) + flags), true);
+        }
+        return 48;
+      },
+    };
+    const code = Object.fromEntries([0x40, 0x60, 0x80].map((at) => [at, [0x66, 0x90]]));
+    const kernel = buildKernel(code, [labels], { __x86_return_thunk: TEXT.start });
+    const found = (...jumping: ImageAddress[]): string[] => {
+      const sites = new Map(jumping.map((at) => [at, 'jumps'] as const));
+      const vector = { ...honest, sites, pointers: new Map(), constants: new Map(), calls: new Map() };
+      return checkBootVector(kernel.image, TEXT, vector, policy).map(({ text }) => text);
+    };
+    expect([found(inverted), found(plain), found(plain, other), found(inverted, other)]).toEqual([
+      [],
+      [],
+      [],
+      [],
+    ]);
+    const contradicted = ['0xffffffff81000060 is as if its key were another than at 0xffffffff81000040'];
+    expect([found(), found(plain, inverted)]).toEqual([contradicted, contradicted]);
+  });
+
   test('a bit of CPUID that the VMM does not give, whatever a policy expects', () => {
     const found = checkBootVector(image, TEXT, honest, { ...policy, cpuid: new Map() });
     expect(found.map(({ text }) => text)).toEqual(['9*32+7 is set: the processor does not have it']);

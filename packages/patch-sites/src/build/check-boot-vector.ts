@@ -97,6 +97,8 @@ export function checkBootVector(
   for (const [key, target] of vector.calls)
     if (target !== 0 && !isFunction(target))
       object('calls', `the key at ${hex(key)} leads to ${hex(target)}, where no function begins`);
+  for (const [at, first] of mixedKeys(image, text, vector))
+    object('sites', `${hex(at)} is as if its key were another than at ${hex(first)}`);
   for (const site of readSites(image, WHOLE)) {
     const missing = missingOf(image, site, vector);
     if (missing !== undefined) object(...missing);
@@ -109,6 +111,24 @@ export function checkBootVector(
         'sites',
         `${hex(site.at)} calls ${names[0] ?? hex(state.calls)}: expected a tracer of the image`,
       );
+  }
+  return found;
+}
+
+/** Jump labels that another one of their key contradicts, and that one: Linux changes all of a key at once, and those of init code no more once it is gone. */
+function mixedKeys(
+  image: ImageView,
+  text: ImageRange,
+  { sites }: BootVector,
+): [at: ImageAddress, first: ImageAddress][] {
+  const known = new Map<ImageAddress, { readonly at: ImageAddress; readonly isOn: boolean }>();
+  const found: [ImageAddress, ImageAddress][] = [];
+  for (const { kind, at, key, inverted = false } of readSites(image, text)) {
+    if (kind !== 'jump label' || key === undefined) continue;
+    const isOn = (sites.get(at) === 'jumps') !== inverted;
+    const first = known.get(key);
+    if (first === undefined) known.set(key, { at, isOn });
+    else if (first.isOn !== isOn) found.push([at, first.at]);
   }
   return found;
 }

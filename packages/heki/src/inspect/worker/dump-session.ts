@@ -23,11 +23,14 @@ import {
   proveKernelRoot,
   type Region,
   readVmcore,
+  type VirtualRange,
   VmcoreError,
+  virtualMemoryOf,
 } from '@heki/vmcore';
 import { assumeProcessor } from '../../assumed-processor.ts';
 import { auditPage } from '../../audit/audit-page.ts';
 import { createBaseline } from '../../audit/baseline.ts';
+import { listedCode } from '../../audit/listed-code.ts';
 import { type AuditReport, auditReport } from '../../audit/report.ts';
 import { InputError } from '../../failure.ts';
 import type { Names } from '../../names/names.ts';
@@ -55,6 +58,8 @@ export interface DumpSurroundings {
 export interface KernelOfDump {
   readonly subject: Subject;
   readonly regions: readonly Region[];
+  /** Pages of eBPF; `undefined` where nothing lists them. */
+  readonly bpf: readonly VirtualRange[] | undefined;
   /** `vfs_read+0x10`; `undefined` where no symbol is known. */
   symbolAt(address: VirtualAddress): string | undefined;
   /** @throws {UsageError} when it is neither an address nor a symbol that is known */
@@ -111,13 +116,19 @@ export function openDumpSession(
   };
   const symbolAt = (address: VirtualAddress) => symbolText(names().kernel.at(address));
   const resolve = (text: string) => resolveAddress(text, isHexadecimal(text) ? undefined : names());
+  const { text } = snapshot.tables;
+  const hasContents = core.memory.page(text.frame) !== undefined;
   const audited = (one: Subject): AuditReport =>
     auditReport(one, {
       failOn: 'high',
       baseline: createBaseline([]),
       heki: undefined,
       redact: false,
-      evidence: { symbolAt },
+      evidence: {
+        symbolAt,
+        // As for the command: an extract of page tables has no lists.
+        listedCode: hasContents ? listedCode(names().kernel, virtualMemoryOf(one.tables)) : undefined,
+      },
       today: '',
     });
   const report = audited(subject);
@@ -137,7 +148,7 @@ export function openDumpSession(
       name,
       format: core.format,
       page: auditPage(report, [], tool),
-      text: hex(virtualAddressOf(snapshot.tables.text.virtualFrame)),
+      text: hex(virtualAddressOf(text.virtualFrame)),
     },
     walk({ address, access: kind, user, edits }) {
       const va = resolve(address.trim());
@@ -153,7 +164,11 @@ export function openDumpSession(
     },
     audit: (edits) => auditPage(reportWith(edits), [], tool),
     virtualSide: (edits) => virtualSide(reportWith(edits).audit.kernel.mappings),
-    kernel: { subject, regions: report.audit.kernel.regions, symbolAt, resolve },
+    kernel: {
+      ...{ subject, symbolAt, resolve },
+      regions: report.audit.kernel.regions,
+      bpf: report.audit.kernel.listedCode?.bpf,
+    },
     async bytes(frame, address) {
       const page = withName(name, () => core.memory.page(frame as Gfn));
       return pageBytes(page, frame, address, names().kernel);

@@ -50,6 +50,26 @@ describe('the boot of a machine, event by event', async () => {
     expect(registers.find(({ name }) => name === 'CR0')?.bits).toContain('WP');
   });
 
+  test('tells the frames that nothing is asked for: all before the first request, none of the text in the end', async () => {
+    const at = (event: number) => moment({ life: HARDENED, at: event }, -1);
+    const first = await at(0);
+    expect(first.memory.unsent).toEqual(first.memory.ram);
+    const { memory } = await at(last);
+    const unsent = framesOfGaps(memory.unsent ?? expect.fail());
+    expect(unsent.has(TEXT_FRAME)).toBe(false);
+    for (const frame of [...unsent].filter((_, index) => index % 1009 === 0))
+      expect((await frameAt({ life: HARDENED, at: last }, frame)).asked).toBe(null);
+    expect(memory.bpf).toEqual([]);
+  });
+
+  test('tells the packs of eBPF of a scenario', async () => {
+    const scenario = JSON.stringify({ machine: {}, steps: [{ do: 'load-bpf', name: 'p' }] });
+    const life: LifeQuery = { machine: 'hardened', kernel: 'modelled', scenario, attack: null };
+    const end = (await timeline(life)).events.length - 1;
+    const { memory } = await moment({ life, at: end }, -1);
+    expect(framesOfGaps(memory.bpf ?? []).size).toBe(512);
+  });
+
   test('refuses a moment that there is not, and a machine', async () => {
     await expect(moment({ life: HARDENED, at: events.length }, last)).rejects.toThrow(
       `there are ${events.length} events, from 0 on`,
@@ -247,3 +267,14 @@ describe('an attack on a machine', () => {
     expect(() => attack('nope', 'hardened')).toThrow('there is no attack nope');
   });
 });
+
+/** The frames of ranges, each as the gap behind the last one and its length. */
+function framesOfGaps(gaps: readonly number[]): Set<number> {
+  const frames = new Set<number>();
+  let at = 0;
+  for (const [index, number] of gaps.entries()) {
+    if (index % 2 === 1) for (let frame = at; frame < at + number; frame++) frames.add(frame);
+    at += number;
+  }
+  return frames;
+}

@@ -89,6 +89,11 @@ export function watchedKernel(machine: LinuxMachine): WatchedMachine {
     ...{ virtualMachine, capabilities, memory, heki, hostFrame, levels, vcpus },
     preFault: preFaultOf(virtualMachine),
     memoryMap,
+    // It reserves none.
+    crashKernel: [],
+    get bpf() {
+      return kernel.bpfPages;
+    },
     root: kernel.pageTableRoot,
     get vcpu() {
       return kernel.vcpu;

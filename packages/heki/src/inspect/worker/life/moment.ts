@@ -14,11 +14,11 @@ import {
   kernelRightsText,
   machineMemory,
 } from '@heki/machine';
-import { firstBehind, hex } from '@heki/physical-memory';
+import { type FrameRange, firstBehind, type Gfn, hex } from '@heki/physical-memory';
 import { kernelTableFrames } from '@heki/vmcore';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { bitNames, CR0_BITS, CR4_BITS, EFER_BITS } from '@heki/x86';
-import { memoryRunOf, pageNames, tableRuns } from '../../../audit/audit-page.ts';
+import { bpfRuns, memoryRunOf, pageNames, tableRuns } from '../../../audit/audit-page.ts';
 import type { Life } from './life.ts';
 import { lookAt } from './play.ts';
 import { mappingsOf, type WatchedMachine } from './watched-machine.ts';
@@ -79,18 +79,38 @@ function rightsOf({
 function memoryOf(machine: WatchedMachine, stretches: readonly ComparedRange[]): MemoryData {
   const { memory, root, levels } = machine;
   const mappings = mappingsOf(machine);
+  const ram = machine.memoryMap.entries.filter(({ type }) => type === 'ram');
+  const asked = machine.virtualMachine.save()?.ranges;
   return encodeMemory({
-    ram: machine.memoryMap.entries.filter(({ type }) => type === 'ram'),
+    ram,
     runs: frameExtents(mappings).map((extent) => memoryRunOf(extent)),
     names: pageNames({ mappings, symbolAt: machine.symbolAt }),
     tables: tableRuns(kernelTableFrames({ memory, root, levels }, DUMP_LIMITS.tablePages)),
-    grants: [grantsOf(stretches, immutableRanges(machine))],
+    crashKernel: machine.crashKernel,
+    bpf: bpfRuns(mappings, machine.bpf),
+    grants: [
+      grantsOf(
+        stretches,
+        (asked ?? []).filter(({ immutable }) => immutable === true),
+      ),
+    ],
+    unsent: asked === undefined ? undefined : unsentOf(ram, asked),
   });
 }
 
-/** Frames that no request of the guest changes any more, ascending. */
-function immutableRanges({ virtualMachine }: WatchedMachine): ProtectionRange[] {
-  return (virtualMachine.save()?.ranges ?? []).filter(({ immutable }) => immutable === true);
+/** Frames of `ram` that are in none of the ranges that something is asked for; both ascend. */
+function unsentOf(ram: readonly FrameRange<Gfn>[], asked: readonly ProtectionRange[]): FrameRange<Gfn>[] {
+  const unsent: FrameRange<Gfn>[] = [];
+  for (const { start, end } of ram) {
+    let at = start;
+    for (let index = firstBehind(asked, start); at < end; index++) {
+      const range = asked[index];
+      const next = Math.min(end, range?.start ?? end) as Gfn;
+      if (at < next) unsent.push({ start: at, end: next });
+      at = range?.end ?? end;
+    }
+  }
+  return unsent;
 }
 
 /** What is granted, in parts that are immutable or not. */

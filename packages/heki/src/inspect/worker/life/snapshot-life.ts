@@ -12,21 +12,21 @@ import { preFaultOf, type WatchedMachine } from './watched-machine.ts';
 export function snapshotLife(
   machine: Choice,
   specification: MachineSpecification,
-  { subject, regions, symbolAt, resolve }: KernelOfDump,
+  { subject, regions, bpf, symbolAt, resolve }: KernelOfDump,
 ): Life {
   const name = specification.hypervisor ?? 'kvm';
   return {
     machine,
     hypervisor: name,
     live(onEvent) {
-      const { memoryMap, tables } = subject;
+      const { memoryMap, crashKernel, tables } = subject;
       const options = machineOfSubject(labBackend(name), specification, subject);
       const made = createMachine({ ...options, kernel: tables });
       const watched: WatchedMachine = {
         ...made,
         vcpus: [made.vcpu],
         preFault: preFaultOf(made.virtualMachine),
-        memoryMap,
+        ...{ memoryMap, crashKernel, bpf },
         root: tables.root,
         levels: tables.levels,
         regionAt: (frame) => regionAt(regions, frame),

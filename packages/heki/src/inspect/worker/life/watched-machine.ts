@@ -3,6 +3,7 @@ import type { HekiGuest } from '@heki/guest';
 import type { Capabilities, VirtualMachine } from '@heki/hypervisor';
 import type { KvmVirtualMachine } from '@heki/kvm';
 import {
+  type FrameRange,
   type Gfn,
   type MemoryMap,
   type Pfn,
@@ -12,6 +13,7 @@ import {
   type VirtualFrame,
 } from '@heki/physical-memory';
 import type { Vcpu } from '@heki/vcpu';
+import type { VirtualRange } from '@heki/vmcore';
 import { DUMP_LIMITS } from '@heki/vmcore/limits';
 import { type PagingLevels, upperHalfStart, walkMappings } from '@heki/x86';
 
@@ -31,6 +33,10 @@ export interface WatchedMachine {
   /** The kernel's page tables. */
   readonly root: Gfn;
   readonly levels: PagingLevels;
+  /** What of memory is kept for a crash kernel. */
+  readonly crashKernel: readonly FrameRange<Gfn>[];
+  /** Pages of eBPF just now; `undefined` where nothing lists them. */
+  readonly bpf: readonly VirtualRange[] | undefined;
   hostFrame(frame: Gfn): Pfn;
   /** Has the hypervisor map a page as a first read would; `false` where it cannot just now. Absent where it never can. */
   readonly preFault: ((frame: Gfn) => boolean) | undefined;
