@@ -51,8 +51,8 @@ export interface CpuRegisters {
 export interface ListedArea extends VirtualRange {
   /** Whether the loader of modules asked for it. */
   readonly isModule: boolean;
-  /** The frames of its pages, in their order, where vmalloc keeps a list of them. */
-  readonly frames?: readonly Gfn[] | undefined;
+  /** The frames of its pages, in their order, where vmalloc keeps a list of them; `undefined` where that leads astray. */
+  readonly frames?: readonly (Gfn | undefined)[] | undefined;
 }
 
 /** What the kernel's own lists say of the code among its modules. */
@@ -63,6 +63,8 @@ export interface ListedCode {
   readonly bpf?: readonly VirtualRange[] | undefined;
   /** What vmalloc gave out, ascending. */
   readonly areas: readonly ListedArea[];
+  /** Lists that lead astray before they come back to their heads, by name: what they had behind is in neither of the others. */
+  readonly brokenLists?: readonly string[];
 }
 
 /** What an audit looks at. */

@@ -52,6 +52,20 @@ export function framesOfSection(
   return { start: (start - distance) as Gfn, end: (end - distance) as Gfn };
 }
 
+/** What the parts of an image are aligned to. */
+const HUGE_FRAMES = 512;
+
+/**
+ * Frames that are constants of the image, or lie behind them: where permissions alone told the sections. What is left of the last 2 MiB is freed
+ * after boot, and a module that it was given to makes it read-only in the image, too (cpa_process_alias).
+ */
+export function maybeFreedConstants(kernel: AuditedKernel): FrameRange<Gfn>[] {
+  const { rodata, from, distance } = kernel.sections;
+  if (rodata === undefined || from !== 'page-tables') return [];
+  const start = Math.max(rodata.start, Math.floor((rodata.end - 1) / HUGE_FRAMES) * HUGE_FRAMES);
+  return [{ start: (start - distance) as Gfn, end: (rodata.end - distance) as Gfn }];
+}
+
 /** Whether `frame` belongs to the image by its layout. */
 export function isOfImage({ sections: { image, distance } }: AuditedKernel, frame: Gfn): boolean {
   const at = frame + distance;

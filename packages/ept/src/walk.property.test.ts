@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Gfn, PageView, Pfn } from '@heki/physical-memory';
 import { REFUSED, SecondLevelAccess, SecondLevelRights } from '@heki/second-level';
 import { type CpuProfile, INTEL_VT_RP } from '@heki/x86';
@@ -240,8 +241,11 @@ describe('the two versions of the EPT walk', () => {
                 const walk = explainEptWalk({ ...options, access, verified });
                 reasons.add(walk.reason.replace(/the P\w+/, 'an entry'));
                 const frame = ept.translate(0 as Gfn, 8, access);
-                expect(frame).toBe(walk.allowed ? walk.pfn : REFUSED);
-                if (!walk.allowed) expect(ept.fault).toEqual(walk.fault);
+                // `expect` takes as long as all of this.
+                if (!walk.allowed || frame !== walk.pfn)
+                  expect(frame).toBe(walk.allowed ? walk.pfn : REFUSED);
+                if (!walk.allowed && !isDeepStrictEqual(ept.fault, walk.fault))
+                  expect(ept.fault).toEqual(walk.fault);
               }
             }
           }

@@ -23,7 +23,7 @@ export {
   type ModulePartKind,
   type ModuleSection,
 } from './modules/kernel-module.ts';
-export { type BpfCode, type LoadedCode, readLoadedCode } from './modules/read-modules.ts';
+export { type BpfCode, type BrokenList, type LoadedCode, readLoadedCode } from './modules/read-modules.ts';
 export { readCapabilities } from './read-capabilities.ts';
 export { parseSymbolExpression, type SymbolExpression } from './symbol-expression.ts';
 export { type KernelSymbol, type SymbolPlace, type SymbolTable, symbolTableOf } from './symbol-table.ts';

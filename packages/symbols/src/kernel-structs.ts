@@ -126,17 +126,18 @@ class StructReader {
 
   /**
    * The structures of type `name` in the list whose head is at `head`, linked by `member`. It ends where the list leads to what is not
-   * held, to where it was, or beyond `limit`; `isWhole` says whether it came back to its head.
+   * held, to where it was, or beyond `limit`; `stoppedAt` is where, unless it came back to its head.
    */
   list(
     name: string,
     member: string,
     head: VirtualAddress,
     limit: number,
-  ): { readonly all: KernelStruct[]; readonly isWhole: boolean } {
+  ): { readonly all: KernelStruct[]; readonly stoppedAt: VirtualAddress | undefined } {
     const offset = this.offset(name, member);
     const all: KernelStruct[] = [];
     const seen = new Set<bigint>([head]);
+    let last = head;
     let next = this.pointer(head);
     while (
       offset !== undefined &&
@@ -150,9 +151,10 @@ class StructReader {
       const struct = at < 0n ? undefined : this.read(name, virtualAddress(at));
       if (struct === undefined) break;
       all.push(struct);
+      last = next;
       next = this.pointer(next);
     }
-    return { all, isWhole: next === head };
+    return { all, stoppedAt: next === head ? undefined : (next ?? last) };
   }
 
   #type(name: string): number | undefined {

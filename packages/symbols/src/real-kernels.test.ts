@@ -163,6 +163,6 @@ describe.each([
       one.name === 'modules' ? { ...one, address: virtualAddress(one.address + 8n) } : one,
     );
     const { loaded: read } = createKernelNames(root, { symbols: symbolTableOf(astray) });
-    expect(typeof read === 'string' ? read : read.brokenLists).toContain('modules');
+    expect(typeof read === 'string' ? read : read.brokenLists.map(({ name }) => name)).toContain('modules');
   });
 });

@@ -20,8 +20,8 @@ export function virtualMemoryOf(tables: KernelTables): VirtualMemory {
       if (address + BigInt(length) > END) return undefined;
       const offset = Number(address % BigInt(PAGE_SIZE));
       const first = Number(address / BigInt(PAGE_SIZE));
-      // Before anything is allocated: lengths come from the memory of strangers.
-      if (!isMapped(tables, first) || !isMapped(tables, first + pageCount(offset, length) - 1))
+      // Before anything is allocated: lengths come from the memory of strangers, and most pages of most dumps are not held.
+      if (!isHeld(tables, first) || !isMapped(tables, first + pageCount(offset, length) - 1))
         return undefined;
       const bytes = new Uint8Array(length);
       for (let done = 0, at = offset, page = first; done < length; page++, at = 0) {
@@ -39,6 +39,11 @@ export function virtualMemoryOf(tables: KernelTables): VirtualMemory {
 
 function pageCount(offset: number, length: number): number {
   return Math.max(1, Math.ceil((offset + length) / PAGE_SIZE));
+}
+
+function isHeld(tables: KernelTables, page: number): boolean {
+  const frame = mappedFrame(tables, page as VirtualFrame);
+  return frame !== undefined && tables.memory.page(frame) !== undefined;
 }
 
 function isMapped(tables: KernelTables, page: number): boolean {

@@ -175,6 +175,17 @@ const ATTACKS: readonly Attack[] = [
     found: ['high heki/unlisted-code'],
   },
   {
+    name: 'a module that took itself out of the list, and broke it',
+    tamper: (kernel) => ({
+      listedCode: {
+        ...withoutPage(moduleText(kernel)),
+        areas: [VMALLOC_AREA, { ...MODULES, isModule: true }],
+        brokenLists: ['modules'],
+      },
+    }),
+    found: ['high heki/unlisted-code'],
+  },
+  {
     name: 'code among the modules that no allocator gave out',
     tamper: (kernel) => ({
       listedCode: { ...withoutPage(moduleText(kernel)), areas: givenOutBut(moduleText(kernel)) },

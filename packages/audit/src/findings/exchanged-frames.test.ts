@@ -182,6 +182,15 @@ const ATTACKS: readonly Attack[] = [
     found: ['high heki/vmalloc-remapped'],
   },
   {
+    name: 'a page of vmalloc led to ordinary memory, and the list of areas broken',
+    tamper(kernel) {
+      const listedCode = givenOut(kernel);
+      kernel.edit(first(kernel, 'vmalloc', 'rw-'), 1, to(plainFrame(kernel)));
+      return { listedCode: { ...listedCode, brokenLists: ['vmap_area'] } };
+    },
+    found: ['high heki/vmalloc-remapped', 'high heki/unlisted-code'],
+  },
+  {
     name: 'a page behind what vmalloc gave out',
     tamper(kernel) {
       const listedCode = givenOut(kernel);
@@ -235,6 +244,18 @@ const ATTACKS: readonly Attack[] = [
       return { cpus: kernel.subject().cpus.map((one) => ({ ...one, cr4: one.cr4 & ~CR4.SMEP })) };
     },
     found: ['high heki/user-half-executable'],
+  },
+  {
+    name: 'constants of a module behind those of the image, where memory was freed: permissions do not tell',
+    tamper(kernel) {
+      const unnamed = { symbols: new Map(), iomem: [] };
+      const { sections } = auditKernel(kernel.subject(unnamed)).kernel;
+      const last = Number(sections.rodata?.end ?? 0) - 1 - sections.distance;
+      kernel.map(0xffff_ffff_c100_0000n, last, { low: P, high: XD });
+      return unnamed;
+    },
+    least: 'medium',
+    found: ['medium heki/module-remapped'],
   },
 ];
 

@@ -4,7 +4,7 @@ import type { Occurrence } from '../finding.ts';
 import type { FrameExtent } from '../frame-extents.ts';
 import { occurrencesOf } from '../occurrence.ts';
 import { hasFrame, variablesOfImage } from '../sealed.ts';
-import { framesOfSection, overlap } from '../within.ts';
+import { framesOfSection, maybeFreedConstants, overlap } from '../within.ts';
 
 /** What a region, each page of which has a frame of its own, leads to instead. */
 interface Exchanged {
@@ -24,12 +24,17 @@ export function* exchangedFrames(
   const isForeign = isForeignTo(kernel, region);
   const foreign = shown.filter((one) => isForeign(one) || !(isInDirectMap(one) || isAnywhere(one)));
   const doubled = shown.filter((one) => !foreign.includes(one) && isDoubled(one));
-  for (const [extents, what] of [
-    [foreign, 'belong to something else'],
-    [doubled, 'stand at more than one address there'],
+  const freed = maybeFreedConstants(kernel);
+  const doubtful = shown.filter(
+    (one) => !foreign.includes(one) && !doubled.includes(one) && overlap(freed, [one]) > 0,
+  );
+  for (const [extents, severity, what] of [
+    [foreign, 'high', 'belong to something else'],
+    [doubled, 'high', 'stand at more than one address there'],
+    [doubtful, 'medium', 'are constants of the image, or what was freed behind them'],
   ] as const) {
     yield* occurrencesOf(kernel, extents, ({ pagesText, places }) => ({
-      severity: 'high',
+      severity,
       summary: `Of the frames that addresses of ${region} lead to, ${pagesText} ${what}: ${places}.`,
     }));
   }
@@ -46,8 +51,9 @@ export function isForeignTo(kernel: AuditedKernel, region: RegionName): (extent:
     ...(rodata === undefined ? [] : [framesOfSection(kernel, rodata)]),
     ...variablesOfImage(kernel),
   ];
+  const freed = maybeFreedConstants(kernel);
   return (extent) =>
-    overlap(ofImage, [extent]) > 0 ||
+    overlap(ofImage, [extent]) > overlap(freed, [extent]) ||
     hasFrame(kernel.tableFrames, extent) ||
     extent.mappings.some(
       (one) => one.region !== region && one.region !== 'direct map' && !one.region.startsWith('kernel '),

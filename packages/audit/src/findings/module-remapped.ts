@@ -11,7 +11,8 @@ export const MODULE_REMAPPED: FindingKind = {
     'Linux gives each page of a module, and of the code that it makes beside them, a frame of its own. Here two of their addresses lead to one frame, or one leads to what is code, constants, variables, a page table, or is mapped in another region as well; or data of a module lies outside the direct map.',
   attack:
     "An address of a module's is led to a page whose contents the attacker knows or writes: its data, the operations and pointers in it, are exchanged, or its code for that of another module, without a change to any permission.",
-  legitimate: 'Nothing.',
+  legitimate:
+    "Nothing. Where permissions alone tell the image's constants, what was freed behind them is not told from them, and modules are given it: medium.",
   advice:
     'Treat the guest as compromised. Look at both addresses (heki read), and at what vmalloc says of them (/proc/vmallocinfo).',
   *find(kernel) {

@@ -2,7 +2,7 @@ import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import type { AuditedKernel } from '../audited-kernel.ts';
 import type { FindingKind, Severity } from '../finding.ts';
 import type { Mapping } from '../mapping.ts';
-import { framesOf, occurrenceOfMappings, pagesText } from '../occurrence.ts';
+import { framesOf, occurrenceOfMappings, occurrenceWithoutMemory, pagesText } from '../occurrence.ts';
 import { Rights } from '../rights.ts';
 
 export const UNLISTED_CODE: FindingKind = {
@@ -10,16 +10,22 @@ export const UNLISTED_CODE: FindingKind = {
   title: 'Code that no list of the kernel names',
   worst: 'high',
   explanation:
-    "Among the modules a page can be executed that belongs to no module of the kernel's list, to no program or pack of eBPF, no trampoline of ftrace and no slot of a kprobe, and is no page of thunks against ITS (jumps through registers, and nothing else). What vmalloc says of it tells whether the loader of modules asked for it. Only dumps with the contents of memory show it.",
+    "Among the modules a page can be executed that belongs to no module of the kernel's list, to no program or pack of eBPF, no trampoline of ftrace and no slot of a kprobe, and is no page of thunks against ITS (jumps through registers, and nothing else). What vmalloc says of it tells whether the loader of modules asked for it. Where one of these lists is broken, that is told in place of the pages. Only dumps with the contents of memory show it.",
   attack:
     'A rootkit is loaded as a module and takes itself out of the list of modules, so that lsmod does not show it; or its code was put there by page-table entries alone.',
   legitimate:
-    'A module whose init is about to be freed, and a driver that makes code by itself: medium, unless the loader of modules made it.',
+    'A module whose init is about to be freed, and a driver that makes code by itself: medium, unless the loader of modules made it. A dump that was made while the guest ran may have a broken list.',
   advice:
     'Treat the guest as compromised where the loader of modules asked for the memory, or nobody did. Look at the code (heki read) and at what calls it.',
   *find(kernel) {
     const { listedCode, mappings } = kernel;
     if (listedCode === undefined) return;
+    const broken = [...new Set(listedCode.brokenLists)].join(', ');
+    if (broken !== '') {
+      const summary = `The kernel's list (${broken}) leads astray before it comes back to its head: whether code is missing in it cannot be told.`;
+      yield occurrenceWithoutMemory(broken, 'high', summary);
+      return;
+    }
     const origins = new Map<Origin, Mapping[]>(ORIGINS.map(([origin]) => [origin, []]));
     for (const mapping of mappings) {
       if (mapping.region !== 'modules' || (mapping.rights & Rights.EXECUTE) === 0) continue;

@@ -22,13 +22,14 @@ export const VMALLOC_REMAPPED: FindingKind = {
   *find(kernel) {
     const { listedCode } = kernel;
     if (listedCode === undefined) return;
+    const isWhole = (listedCode.brokenLists ?? []).length === 0;
     const elsewhere: Mapping[] = [];
     const unowned: Mapping[] = [];
     for (const mapping of kernel.mappings) {
       if (!OF_VMALLOC.includes(mapping.region)) continue;
       for (const { area, part } of partsOf(listedCode.areas, mapping)) {
-        if (area === undefined) unowned.push(part);
-        else elsewhere.push(...strayedOf(area, part));
+        if (area !== undefined) elsewhere.push(...strayedOf(area, part));
+        else if (isWhole) unowned.push(part);
       }
     }
     for (const [pages, what] of [

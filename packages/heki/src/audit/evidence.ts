@@ -2,7 +2,6 @@ import type { ListedCode } from '@heki/audit';
 import type { ImageComparison } from '@heki/patch-sites';
 import type { VirtualAddress } from '@heki/physical-memory';
 import { createKernelNames, type KernelNames, readImageSymbols } from '@heki/symbols';
-import { virtualMemoryOf } from '@heki/vmcore';
 import { BUILT_IN_SNAPSHOT } from '../built-in-snapshot.ts';
 import type { NamesOptions } from '../names/open-names.ts';
 import { symbolText } from '../names/place-text.ts';
@@ -47,26 +46,39 @@ export async function auditEvidence(
       });
     };
     // An extract of page tables has no lists and names nothing mostly: kallsyms is looked for when the first name is asked for.
-    const hasContents = core.memory.page(tables.text.frame) !== undefined;
-    if (hasContents) names = own();
+    if (hasContents(subject)) names = own();
+    const lists = names === undefined ? undefined : listedCode(names, tables);
     const evidence: AuditEvidence = {
-      listedCode: names === undefined ? undefined : listedCode(names, virtualMemoryOf(tables)),
+      listedCode: typeof lists === 'string' ? undefined : lists,
       symbolAt(address) {
         names ??= own();
         return symbolText(names.at(address));
       },
     };
-    return { evidence, warnings: [] };
+    return { evidence, warnings: listsWarning(lists) };
   }
   // What reads files of symbols and images is a third of an audit's code.
   const { openNames } = await import('../names/open-names.ts');
   const { compareContents } = await import('./contents.ts');
   const names = await openNames(core, tables, await readSidecar(path ?? BUILT_IN_SNAPSHOT), options);
+  const lists = listedCode(names.kernel, tables);
   const evidence: AuditEvidence = {
     contents:
       options.vmlinux === undefined ? undefined : await compareContents(options.vmlinux, subject, names),
-    listedCode: listedCode(names.kernel, virtualMemoryOf(tables)),
+    listedCode: typeof lists === 'string' ? undefined : lists,
     symbolAt: (address) => symbolText(names.kernel.at(address)),
   };
-  return { evidence, warnings: names.warnings };
+  return { evidence, warnings: [...names.warnings, ...(hasContents(subject) ? listsWarning(lists) : [])] };
+}
+
+/** Whether the dump has the kernel's text, and not only page tables. */
+function hasContents({ core, tables }: Subject): boolean {
+  return core.memory.page(tables.text.frame) !== undefined;
+}
+
+/** A kernel that hides something may have seen to it that its lists cannot be read. */
+function listsWarning(lists: ListedCode | string | undefined): Warning[] {
+  if (typeof lists !== 'string') return [];
+  const message = `the dump has the kernel's text, but the lists ${lists}: code that hides, and pages of modules that were exchanged, were not looked for`;
+  return [{ id: 'lists-not-read', message }];
 }

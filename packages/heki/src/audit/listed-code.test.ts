@@ -82,6 +82,15 @@ test('an area that bpf_ functions asked for is a program that no list has; one o
   expect(told.map(({ isModule }) => isModule)).toEqual([false, false, false]);
 });
 
+test('where eBPF has packs, an area of its own is none of its programs', () => {
+  const packs = symbolTableOf([
+    ...SYMBOLS,
+    { name: 'pack_list', type: 'd', address: virtualAddress(TEXT + 0x10_0000n) },
+  ]);
+  const areas = [{ ...range(0x1000, 0x3000), caller: callerIn('bpf_prog_alloc_no_stats') }];
+  expect(codeByLists(NOTHING, { generated: [], areas }, packs, () => false).ranges).toEqual([]);
+});
+
 const THUNKS = [0xcc, 0xff, 0xe0, 0xcc, 0x41, 0xff, 0xe3, 0xcc, 0xcc];
 
 test.each([

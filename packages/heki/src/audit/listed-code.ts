@@ -1,5 +1,11 @@
 import type { ListedCode } from '@heki/audit';
-import { PAGE_SIZE, type VirtualAddress, type VirtualFrame } from '@heki/physical-memory';
+import {
+  hex,
+  PAGE_SIZE,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualFrameOf,
+} from '@heki/physical-memory';
 import {
   type CodeAreas,
   type KernelNames,
@@ -7,7 +13,7 @@ import {
   readCodeAreas,
   type SymbolTable,
 } from '@heki/symbols';
-import type { VirtualMemory, VirtualRange } from '@heki/vmcore';
+import { mappedFrame, type ProvenRoot, type VirtualRange, virtualMemoryOf } from '@heki/vmcore';
 
 /** Where the loader of modules goes on when vmalloc has given it memory. */
 const LOADERS: readonly string[] = [
@@ -17,16 +23,31 @@ const LOADERS: readonly string[] = [
   'module_memory_alloc',
 ];
 
-/** Classic programs (seccomp, packet filters) are in no list; before Linux 5.18 each has memory of its own. */
+/** Classic programs (seccomp, packet filters) are in no list; before Linux 5.18, which has packs, each has memory of its own. */
 const BPF = 'bpf_';
 
-/** What the kernel's own lists say of its code; `undefined` where the dump lacks them, or one does not come back to its head. */
-export function listedCode(names: KernelNames, memory: VirtualMemory): ListedCode | undefined {
-  const { loaded, symbols } = names;
-  if (typeof loaded === 'string' || symbols === undefined || loaded.brokenLists.length > 0) return undefined;
+/** What the kernel's own lists say of its code, or why they tell nothing, in words that follow "the lists". */
+export function listedCode({ loaded, symbols }: KernelNames, tables: ProvenRoot): ListedCode | string {
+  if (typeof loaded === 'string' || symbols === undefined) return `of modules ${loaded}`;
+  const memory = virtualMemoryOf(tables);
   const code = readCodeAreas(memory, symbols);
-  if (code === undefined) return undefined;
-  return codeByLists(loaded, code, symbols, (at) => isOfThunks(memory.read(at, PAGE_SIZE)));
+  if (code === undefined) return 'of vmalloc are not in the dump';
+  const broken = [...loaded.brokenLists, ...code.brokenLists];
+  const left = broken.find(({ stoppedAt }) => isLeftOut(tables, stoppedAt));
+  if (left !== undefined) return `(${left.name}) are not all in the dump: ${hex(left.stoppedAt)} is not`;
+  return {
+    ...codeByLists(loaded, code, symbols, (at) => isOfThunks(memory.read(at, PAGE_SIZE))),
+    brokenLists: broken.map(({ name }) => name),
+  };
+}
+
+/** Whether the dump lacks the frame that `address` leads to, or that of a page beside it, into which what stands there may reach. */
+function isLeftOut(tables: ProvenRoot, address: VirtualAddress): boolean {
+  const at = virtualFrameOf(address);
+  return [at - 1, at, at + 1].some((page) => {
+    const frame = mappedFrame(tables, page as VirtualFrame);
+    return frame !== undefined && tables.memory.page(frame) === undefined;
+  });
 }
 
 /** Whether a page is int3 and jumps through registers, and nothing else (its_init_thunk). */
@@ -51,7 +72,7 @@ const THUNK_MAKERS: readonly string[] = ['apply_retpolines', 'its_alloc', 'its_a
 /** Who asked vmalloc for an area is told by the function in `symbols` that its caller lies in. @param isThunks what a page holds */
 export function codeByLists(
   loaded: Pick<LoadedCode, 'modules' | 'bpf'>,
-  code: CodeAreas,
+  code: Pick<CodeAreas, 'areas' | 'generated'>,
   symbols: SymbolTable,
   isThunks: (page: VirtualAddress) => boolean,
 ): ListedCode {
@@ -61,10 +82,14 @@ export function codeByLists(
     frames: area.frames,
     caller: area.caller === undefined ? '' : (symbols.at(area.caller)?.symbol.name ?? ''),
   }));
+  // Who may write to vmalloc's account may write there that eBPF asked for a module's memory.
+  const hasPacks = symbols.named('pack_list').length > 0;
   const ofModules = loaded.modules.flatMap(({ parts }) => parts.filter(({ kind }) => kind.endsWith('text')));
   const bpf = [
     ...loaded.bpf.map(pagesOf),
-    ...areas.filter(({ caller }) => caller.startsWith(BPF)).map(({ start, end }) => ({ start, end })),
+    ...areas
+      .filter(({ caller }) => !hasPacks && caller.startsWith(BPF))
+      .map(({ start, end }) => ({ start, end })),
   ];
   return {
     bpf,

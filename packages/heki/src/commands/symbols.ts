@@ -72,9 +72,9 @@ export async function symbols(
 function modulesOf(path: string, names: Names, warnings: readonly Warning[]): Answer {
   const { loaded } = names.kernel;
   if (typeof loaded === 'string') throw new InputError(`modules ${loaded}`, { file: path });
-  const broken = loaded.brokenLists.map((list) => ({
+  const broken = loaded.brokenLists.map(({ name }) => ({
     id: 'broken-list',
-    message: `the kernel's list ${list} does not come back to its head: what it leads to is not in the dump, or it was tampered with`,
+    message: `the kernel's list ${name} does not come back to its head: what it leads to is not in the dump, or it was tampered with`,
   }));
   return {
     names,

@@ -1,4 +1,4 @@
-import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import { PAGE_SIZE, type VirtualAddress, virtualAddress } from '@heki/physical-memory';
 import { signedOf } from '../signed-address.ts';
 import { lengthAt } from './expand-names.ts';
 import { kallsymsAddresses } from './kallsyms-addresses.ts';
@@ -7,6 +7,7 @@ import { LONGEST_TOKEN, readTokens } from './tokens.ts';
 
 /** Tables begin on 8 bytes, and from Linux 7.0 on, which has only 32-bit numbers, on 4. */
 type Alignment = 4 | 8;
+const PAGE_WORDS = PAGE_SIZE / 4;
 /** How far before the tokens the markers may begin: order numbers of all symbols may be between. */
 const MARKERS_WITHIN = 2 ** 23;
 /** How far before the markers the names may begin. */
@@ -22,10 +23,16 @@ const MOST_TRIED = 2 ** 16;
  * that make ascending addresses.
  *
  * @param start the virtual address of the first byte, a multiple of 8
+ * @param held the pages of `bytes` that may hold anything but zeros, ascending; by default all. A dump that has a few of an image's makes do
+ *   with memory for these
  */
-export function findKallsyms(bytes: Uint8Array, start: VirtualAddress): KallsymsPlace | undefined {
+export function findKallsyms(
+  bytes: Uint8Array,
+  start: VirtualAddress,
+  held: Iterable<number> = Array(Math.ceil(bytes.length / PAGE_SIZE)).keys(),
+): KallsymsPlace | undefined {
   const view = new View(bytes);
-  for (const tokens of tokenTables(view)) {
+  for (const tokens of tokenTables(view, held)) {
     for (const { names, count, alignment } of nameTables(view, tokens.table)) {
       const found = findOffsets(view, start, { ...tokens, names, count, alignment });
       if (found === undefined) continue;
@@ -64,19 +71,26 @@ interface TokenTable {
   readonly index: number;
 }
 
-function* tokenTables({ bytes, words }: View): Generator<TokenTable> {
+function* tokenTables({ bytes, words }: View, held: Iterable<number>): Generator<TokenTable> {
   const last = words.length - TOKENS / 2;
-  for (let at = 1; at <= last; at++) {
-    // The first of two 16-bit numbers is 0, and the next not much more.
-    const word = words[at] ?? 0;
-    if (word % 0x10000 !== 0 || word === 0 || word > (LONGEST_TOKEN + 1) * 0x10000) continue;
-    const index = new Uint16Array(words.buffer, words.byteOffset + 4 * at, TOKENS);
-    if (!ascends(index)) continue;
-    const end = index[TOKENS - 1] ?? 0;
-    const from = Math.max(0, 4 * at - align(end + LONGEST_TOKEN + 1, 8));
-    for (let table = 4 * at - align(end + 1, 4); table >= from; table -= 4) {
-      if (readTokens(bytes.subarray(table, 4 * at), index) !== undefined) yield { table, index: 4 * at };
+  for (const page of held) {
+    const end = Math.min(last, (page + 1) * PAGE_WORDS - 1);
+    for (let at = Math.max(1, page * PAGE_WORDS); at <= end; at++) {
+      // The first of two 16-bit numbers is 0, and the next not much more.
+      const word = words[at] ?? 0;
+      if (word % 0x10000 !== 0 || word === 0 || word > (LONGEST_TOKEN + 1) * 0x10000) continue;
+      const index = new Uint16Array(words.buffer, words.byteOffset + 4 * at, TOKENS);
+      if (ascends(index)) yield* textsBefore(bytes, at, index);
     }
+  }
+}
+
+/** Where the texts may begin that `index`, the word `at`, tells the places of. */
+function* textsBefore(bytes: Uint8Array, at: number, index: Uint16Array): Generator<TokenTable> {
+  const end = index[TOKENS - 1] ?? 0;
+  const from = Math.max(0, 4 * at - align(end + LONGEST_TOKEN + 1, 8));
+  for (let table = 4 * at - align(end + 1, 4); table >= from; table -= 4) {
+    if (readTokens(bytes.subarray(table, 4 * at), index) !== undefined) yield { table, index: 4 * at };
   }
 }
 

@@ -43,27 +43,27 @@ export function readImageSymbols(
   // Constants may be mapped as if they were not constant.
   for (const range of rodata === undefined ? [image] : [rodata, image]) {
     const { bytes, held } = readSparse(memory, range);
-    const place = findKallsyms(bytes, virtualAddressOf(range.start));
+    const place = findKallsyms(bytes, virtualAddressOf(range.start), held);
     const found = place === undefined ? undefined : readKallsyms(memory, place);
     if (typeof found === 'object') return { table: found, from: 'structure' };
-    why ??= found ?? (held === 0 ? 'is not in the dump' : 'is not found by its structure');
+    why ??= found ?? (held.length === 0 ? 'is not in the dump' : 'is not found by its structure');
   }
   return why ?? 'is not in the dump';
 }
 
-/** The bytes of pages, zeros where a page is not mapped or not held. */
+/** The bytes of pages, zeros where a page is not mapped or not held, and the numbers of those that are. */
 function readSparse(
   memory: VirtualMemory,
   { start, end }: VirtualRange,
-): { bytes: Uint8Array; held: number } {
+): { bytes: Uint8Array; held: number[] } {
   const pages = Math.min(end - start, MOST_SEARCHED);
   const bytes = new Uint8Array(pages * PAGE_SIZE);
-  let held = 0;
+  const held: number[] = [];
   for (let page = 0; page < pages; page++) {
     const read = memory.read(virtualAddressOf((start + page) as VirtualFrame), PAGE_SIZE);
     if (read === undefined) continue;
     bytes.set(read, page * PAGE_SIZE);
-    held++;
+    held.push(page);
   }
   return { bytes, held };
 }

@@ -1,4 +1,4 @@
-import { virtualAddress } from '@heki/physical-memory';
+import { PAGE_SIZE, virtualAddress } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addressOfSigned } from '../signed-address.ts';
@@ -46,6 +46,12 @@ function expected(plain: readonly PlainSymbol[]) {
   }));
 }
 
+/** The pages of `bytes` that are anything but zeros. */
+const heldPages = (bytes: Uint8Array): number[] =>
+  Array.from({ length: Math.ceil(bytes.length / PAGE_SIZE) }, (_, page) => page).filter((page) =>
+    bytes.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE).some((byte) => byte !== 0),
+  );
+
 describe.each(KALLSYMS_LAYOUTS)('kallsyms as Linux lays it, %s,', (layout) => {
   const absolutes = layout === 'from 7.0' ? [true] : [true, false];
   test.each(absolutes)(
@@ -70,7 +76,9 @@ describe.each(KALLSYMS_LAYOUTS)('kallsyms as Linux lays it, %s,', (layout) => {
           expect(table).not.toBeTypeOf('string');
           expect(typeof table === 'string' ? table : [...table]).toEqual(expected(plain));
           const { countAt: _, ...same } = named;
-          expect(findKallsyms(bytes, start)).toEqual({ ...same, count: plain.length });
+          const found = { ...same, count: plain.length };
+          expect(findKallsyms(bytes, start)).toEqual(found);
+          expect(findKallsyms(bytes, start, heldPages(bytes))).toEqual(found);
         }),
         { numRuns: 6 },
       );

@@ -1,4 +1,4 @@
-import { type VirtualAddress, virtualAddress } from '@heki/physical-memory';
+import { virtualAddress } from '@heki/physical-memory';
 import { expect, test } from 'vitest';
 import { symbolTableOf } from '../symbol-table.ts';
 import { buildBtf, type PlainType } from '../testing/build-btf.ts';
@@ -111,6 +111,7 @@ test('what the kernel made by itself, and what vmalloc gave out, is told by its 
       range('kprobe slots', CODE + 0xa0_0000n, 0x1000n),
     ],
     areas: AREAS,
+    brokenLists: [],
   });
 });
 
@@ -123,15 +124,27 @@ test('since Linux 6.9 each node has a list of its own', () => {
   one.area(0x400, PACK, 0n);
   one.link(0x600 + 32 + 8, [0x310]);
   one.link(0x660 + 32 + 8, [0x410]);
-  expect(one.read()).toEqual({ generated: [], areas: AREAS });
+  expect(one.read()).toEqual({ generated: [], areas: AREAS, brokenLists: [] });
 });
 
-test('nothing is told where a list does not come back to its head, or where there are no types', () => {
-  for (const node of [0x200, 0x240, 0x280, 0x410]) {
+test.each([
+  ['pack_list', 0x200],
+  ['ftrace_ops_trampoline_list', 0x240],
+  ['kprobe_insn_slots', 0x280],
+  ['vmap_area', 0x410],
+])(
+  'where %s does not come back to its head, that and where it leads is told, with what the others have',
+  (name, node) => {
     const broken = full();
-    broken.word(node, (START + 0x1_0000n) as VirtualAddress);
-    expect(broken.read()).toBeUndefined();
-  }
+    const astray = virtualAddress(START + 0x1_0000n);
+    broken.word(node, astray);
+    const told = broken.read();
+    expect(told?.brokenLists).toEqual([{ name, stoppedAt: astray }]);
+    expect(told?.areas).toEqual(AREAS);
+  },
+);
+
+test('nothing is told where there are no types', () => {
   const without = full();
   without.symbols.delete('__start_BTF');
   expect(without.read()).toBeUndefined();
@@ -139,8 +152,8 @@ test('nothing is told where a list does not come back to its head, or where ther
 
 test.each([
   ['the frames of its pages, in their order', [0x40n, 0x1000n], [1, 0x40]],
-  ['nothing, where one is no page', [0x40n, 0x1001n], undefined],
-  ['nothing, where one lies before all pages', [0x40n, -0x40n], undefined],
+  ['all but one that is no page', [0x40n, 0x1001n], [1, undefined]],
+  ['all but one that lies before all pages', [0x40n, -0x40n], [1, undefined]],
 ])('an area whose pages vmalloc lists tells %s', (_, pages, frames) => {
   const one = full();
   one.symbols.set('vmemmap_base', 0x700);

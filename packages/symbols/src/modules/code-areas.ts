@@ -3,6 +3,7 @@ import type { VirtualMemory } from '@heki/vmcore';
 import { readBtf } from '../btf/read-btf.ts';
 import { createKernelStructs, type KernelStruct, type KernelStructs } from '../kernel-structs.ts';
 import type { SymbolTable } from '../symbol-table.ts';
+import type { BrokenList } from './read-modules.ts';
 
 /** Code that the kernel made by itself. */
 export interface GeneratedCode {
@@ -18,8 +19,8 @@ export interface VmallocArea {
   readonly end: VirtualAddress;
   /** Where the function that asked for it goes on; `undefined` where nothing tells. */
   readonly caller: VirtualAddress | undefined;
-  /** The frames of its pages, in their order, where vmalloc keeps a list of them: not of what it maps for others (vmap, ioremap). */
-  readonly frames?: readonly Gfn[] | undefined;
+  /** The frames of its pages, in their order, where vmalloc keeps a list of them: not of what it maps for others (vmap, ioremap). `undefined` is what is no `struct page`. */
+  readonly frames?: readonly (Gfn | undefined)[] | undefined;
 }
 
 /** What the kernel's own lists say of where code may be, beside modules and single programs of eBPF. */
@@ -27,6 +28,8 @@ export interface CodeAreas {
   readonly generated: readonly GeneratedCode[];
   /** Ascending. */
   readonly areas: readonly VmallocArea[];
+  /** Of these, only the part before the break is told. */
+  readonly brokenLists: readonly BrokenList[];
 }
 
 const MOST_AREAS = 2 ** 18;
@@ -39,23 +42,25 @@ const PAGE = 4096n;
  * Packs of eBPF's JIT (`pack_list`), trampolines of ftrace, pages of kprobes' slots, and what vmalloc has given out. Where members are is said
  * by the kernel's own description of its types (BTF).
  *
- * @returns `undefined` where that, or all of a list, is not in the dump
+ * @returns `undefined` where that, or vmalloc's list, is not in the dump
  */
 export function readCodeAreas(memory: VirtualMemory, symbols: SymbolTable): CodeAreas | undefined {
   const btf = readBtf(memory, symbols);
   if (btf === undefined) return undefined;
   const structs = createKernelStructs(memory, btf);
-  const areas = vmallocAreas(structs, symbols);
-  if (areas === undefined) return undefined;
+  const given = vmallocAreas(structs, symbols);
+  if (given === undefined) return undefined;
+  const { areas } = given;
+  const brokenLists = [...given.brokenLists];
   const generated: GeneratedCode[] = [];
   for (const { head, type, of } of LISTS) {
     const at = headOf(structs, symbols, head);
     if (at === undefined) continue;
-    const { all, isWhole } = structs.list(type, 'list', at, MOST_GENERATED);
-    if (!isWhole) return undefined;
+    const { all, stoppedAt } = structs.list(type, 'list', at, MOST_GENERATED);
+    if (stoppedAt !== undefined) brokenLists.push({ name: head[0], stoppedAt });
     generated.push(...all.flatMap((one) => of(one, areas)));
   }
-  return { generated, areas };
+  return { generated, areas, brokenLists };
 }
 
 /** A list of structures that tell where code is, absent from kernels that have no symbol for its head. */
@@ -113,13 +118,17 @@ function code(
 }
 
 /** `vmap_area_list`, and since Linux 6.9 a list for each of `vmap_nodes`. */
-function vmallocAreas(structs: KernelStructs, symbols: SymbolTable): VmallocArea[] | undefined {
+function vmallocAreas(
+  structs: KernelStructs,
+  symbols: SymbolTable,
+): Pick<CodeAreas, 'areas' | 'brokenLists'> | undefined {
   const heads = listHeads(structs, symbols);
   const account = pageAccount(structs, symbols);
   const areas: VmallocArea[] = [];
+  const brokenLists: BrokenList[] = [];
   for (const head of heads) {
-    const { all, isWhole } = structs.list('vmap_area', 'list', head, MOST_AREAS);
-    if (!isWhole) return undefined;
+    const { all, stoppedAt } = structs.list('vmap_area', 'list', head, MOST_AREAS);
+    if (stoppedAt !== undefined) brokenLists.push({ name: 'vmap_area', stoppedAt });
     for (const area of all) {
       const [start, end] = [area.pointer('va_start'), area.pointer('va_end')];
       if (start === undefined || end === undefined || start >= end) continue;
@@ -135,7 +144,9 @@ function vmallocAreas(structs: KernelStructs, symbols: SymbolTable): VmallocArea
       });
     }
   }
-  return heads.length === 0 ? undefined : areas.sort((a, b) => (a.start < b.start ? -1 : 1));
+  if (heads.length === 0) return undefined;
+  areas.sort((a, b) => (a.start < b.start ? -1 : 1));
+  return { areas, brokenLists };
 }
 
 function listHeads(structs: KernelStructs, symbols: SymbolTable): VirtualAddress[] {
@@ -168,23 +179,21 @@ function pageAccount(structs: KernelStructs, symbols: SymbolTable): PageAccount 
   return start === undefined || !size ? undefined : { base: start, size: BigInt(size) };
 }
 
-/** The frames that `vm_struct.pages` names; `undefined` where there is no such list, or not all of it is of `struct page`s. */
+/** The frames that `vm_struct.pages` names; `undefined` where there is no such list, or the dump lacks it. */
 function framesOf(
   structs: KernelStructs,
   given: KernelStruct,
   account: PageAccount | undefined,
   most: number,
-): Gfn[] | undefined {
+): (Gfn | undefined)[] | undefined {
   const [list, count] = [given.pointer('pages'), given.uint('nr_pages')];
   if (account === undefined || list === undefined || list === 0n || !count || count > most) return undefined;
   const bytes = structs.bytes(list, 8 * count);
   if (bytes === undefined) return undefined;
   const pages = new DataView(bytes.buffer);
-  const frames: Gfn[] = [];
-  for (let index = 0; index < count; index++) {
+  return Array.from({ length: count }, (_, index) => {
     const behind = pages.getBigUint64(8 * index, true) - account.base;
-    if (behind < 0n || behind % account.size !== 0n) return undefined;
-    frames.push(Number(behind / account.size) as Gfn);
-  }
-  return frames;
+    const isPage = behind >= 0n && behind % account.size === 0n;
+    return isPage ? (Number(behind / account.size) as Gfn) : undefined;
+  });
 }

@@ -15,8 +15,15 @@ export interface LoadedCode {
   readonly modules: readonly KernelModule[];
   /** Programs and trampolines of eBPF. */
   readonly bpf: readonly BpfCode[];
-  /** Lists that did not come back to their heads: what they lead to is not held, or they were tampered with. */
-  readonly brokenLists: readonly string[];
+  /** What they lead to is not held, or they were tampered with. */
+  readonly brokenLists: readonly BrokenList[];
+}
+
+/** A list that does not come back to its head. */
+export interface BrokenList {
+  readonly name: string;
+  /** The address that it could not be followed to. */
+  readonly stoppedAt: VirtualAddress;
 }
 
 /** What the JIT of eBPF made. */
@@ -39,12 +46,12 @@ export function readLoadedCode(memory: VirtualMemory, symbols: SymbolTable): Loa
   if (btf === undefined)
     return "cannot be read: the kernel's description of its types (BTF) is not in the dump";
   const structs = createKernelStructs(memory, btf);
-  const brokenLists: string[] = [];
+  const brokenLists: BrokenList[] = [];
   const loaded = structs.list('module', 'list', head, MOST_MODULES);
-  if (!loaded.isWhole) brokenLists.push('modules');
+  if (loaded.stoppedAt !== undefined) brokenLists.push({ name: 'modules', stoppedAt: loaded.stoppedAt });
   const bpfHead = symbols.named('bpf_kallsyms')[0]?.address;
   const bpf = bpfHead === undefined ? undefined : structs.list('bpf_ksym', 'lnode', bpfHead, MOST_BPF);
-  if (bpf?.isWhole === false) brokenLists.push('bpf_kallsyms');
+  if (bpf?.stoppedAt !== undefined) brokenLists.push({ name: 'bpf_kallsyms', stoppedAt: bpf.stoppedAt });
   return {
     modules: loaded.all.map((module) => readModule(structs, module)).filter((one) => one !== undefined),
     bpf: (bpf?.all ?? []).flatMap((code) => {

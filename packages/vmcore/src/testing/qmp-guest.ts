@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { frameOf, gpa, PAGE_SIZE } from '@heki/physical-memory';
@@ -105,6 +105,9 @@ require('node:net').createServer((socket) => {
 }).listen(folder + '/gdb');
 `;
 
+/** Where RAM that finds no place below the devices goes on. */
+const HOLE = 2 ** 32;
+
 /** A guest behind a QMP socket. */
 export interface QmpGuest {
   readonly socket: string;
@@ -147,24 +150,14 @@ export async function startQmpGuest(
 ): Promise<QmpGuest> {
   const { backend, backendOffset, backendFolder = false, backendFile = 'memory', lowEnd, running } = settings;
   const { refuses, pidless = false, stub = false, rival = false } = settings;
-  const hole = 2 ** 32;
   const end = core.segments.at(-1)?.end ?? 0;
-  const blockSize = end > hole ? lowEnd + (end - hole) : end;
-  const block = Buffer.alloc(blockSize);
-  for (const segment of core.segments) {
-    for (let at: number = segment.start; at < segment.end; at += PAGE_SIZE) {
-      const page = core.memory.page(frameOf(gpa(at)));
-      const to = at < hole ? at : at - hole + lowEnd;
-      if (page !== undefined) block.set(new Uint8Array(Uint32Array.from(page).buffer), to);
-    }
-  }
-  writeFileSync(join(folder, 'memory'), block);
+  writeRam(join(folder, 'memory'), core, lowEnd);
   writeFileSync(join(folder, 'notes'), inflatedFixture(`${name}.elf.gz`));
   writeFileSync(join(folder, 'log'), '');
   const ranges = [
     [0, Math.min(end, lowEnd), 'ram', 'ram', 0],
     [0xfec0_0000, 0xfec0_1000, 'i/o', 'ioapic', 0],
-    ...(end > hole ? [[hole, end, 'ram', 'ram', lowEnd]] : []),
+    ...(end > HOLE ? [[HOLE, end, 'ram', 'ram', lowEnd]] : []),
   ];
   const properties = backend
     ? {
@@ -189,6 +182,23 @@ export async function startQmpGuest(
       await worker.terminate();
     },
   };
+}
+
+/** The RAM of a fixture, as QEMU has it in a file, at `path`. Pages that hold nothing take no room there: most of them do. */
+export function writeRam(path: string, { segments, memory }: Vmcore, lowEnd: number): void {
+  const end = segments.at(-1)?.end ?? 0;
+  const file = openSync(path, 'w');
+  ftruncateSync(file, end > HOLE ? lowEnd + (end - HOLE) : end);
+  for (const segment of segments) {
+    for (let at: number = segment.start; at < segment.end; at += PAGE_SIZE) {
+      const page = memory.page(frameOf(gpa(at)));
+      if (page === undefined) continue;
+      const words = Uint32Array.from(page);
+      if (words.every((word) => word === 0)) continue;
+      writeSync(file, words, 0, PAGE_SIZE, at < HOLE ? at : at - HOLE + lowEnd);
+    }
+  }
+  closeSync(file);
 }
 
 /** A CPU in 64-bit mode as QEMU's monitor prints it. */

@@ -25,7 +25,6 @@ import {
   readVmcore,
   type VirtualRange,
   VmcoreError,
-  virtualMemoryOf,
 } from '@heki/vmcore';
 import { assumeProcessor } from '../../assumed-processor.ts';
 import { auditPage } from '../../audit/audit-page.ts';
@@ -118,19 +117,21 @@ export function openDumpSession(
   const resolve = (text: string) => resolveAddress(text, isHexadecimal(text) ? undefined : names());
   const { text } = snapshot.tables;
   const hasContents = core.memory.page(text.frame) !== undefined;
-  const audited = (one: Subject): AuditReport =>
-    auditReport(one, {
+  const audited = (one: Subject): AuditReport => {
+    // As for the command: an extract of page tables has no lists.
+    const lists = hasContents ? listedCode(names().kernel, one.tables) : undefined;
+    return auditReport(one, {
       failOn: 'high',
       baseline: createBaseline([]),
       heki: undefined,
       redact: false,
       evidence: {
         symbolAt,
-        // As for the command: an extract of page tables has no lists.
-        listedCode: hasContents ? listedCode(names().kernel, virtualMemoryOf(one.tables)) : undefined,
+        listedCode: typeof lists === 'string' ? undefined : lists,
       },
       today: '',
     });
+  };
   const report = audited(subject);
   let edited: { readonly key: string; readonly report: AuditReport } | undefined;
   /** The report on the kernel with these entries. The one asked for last is kept. */

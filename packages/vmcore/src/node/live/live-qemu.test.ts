@@ -1,4 +1,4 @@
-import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,11 +8,12 @@ import { infoTlbLine } from '../../info-tlb.ts';
 import { mappedFrame } from '../../root/kernel-tables.ts';
 import { resolveKernelRoot } from '../../root/resolve-kernel-root.ts';
 import { fixturePath, inflatedFixture } from '../../testing/fixtures.ts';
-import { type QmpGuest, type QmpGuestSettings, startQmpGuest } from '../../testing/qmp-guest.ts';
+import { type QmpGuest, type QmpGuestSettings, startQmpGuest, writeRam } from '../../testing/qmp-guest.ts';
 import { walkSlowly } from '../../testing/walk-slowly.ts';
 import { openVmcore } from '../open-vmcore.ts';
 import { keepRunning, tellGuard } from './keep-running.ts';
 
+const LOW_END = 0xc000_0000;
 const NAME = 'k61-256-la57-kaslr';
 const fixture = openVmcore(fixturePath(`${NAME}.elf.gz`));
 const infoTlb = inflatedFixture(`${NAME}.info-tlb.txt.gz`).toString();
@@ -21,7 +22,7 @@ let folder = '';
 let guest: QmpGuest | undefined;
 async function started(settings: Partial<QmpGuestSettings>): Promise<QmpGuest> {
   folder = mkdtempSync(join(tmpdir(), 'live-'));
-  const whole = { backend: true, lowEnd: 0xc000_0000, running: true, ...settings };
+  const whole = { backend: true, lowEnd: LOW_END, running: true, ...settings };
   guest = await startQmpGuest(folder, NAME, fixture, whole);
   return guest;
 }
@@ -104,7 +105,7 @@ describe('a guest that runs under QEMU', () => {
     async (_, change) => {
       const { socket, log } = await started({ backendFile: 'other' });
       const other = join(folder, 'other');
-      copyFileSync(join(folder, 'memory'), other);
+      writeRam(other, fixture, LOW_END);
       change(other);
       expect(walked(socket)).toBe(infoTlb);
       expect(log().filter((name) => name === 'pmemsave').length).toBeGreaterThan(100);
@@ -141,7 +142,7 @@ describe('a guest that runs under QEMU', () => {
     ],
   ])('stands all the same where %s', async (_, settings, change) => {
     const { socket, log } = await started(settings);
-    copyFileSync(join(folder, 'memory'), join(folder, 'other'));
+    writeRam(join(folder, 'other'), fixture, LOW_END);
     change(join(folder, 'other'));
     const core = openVmcore(`qmp:${socket}`, { whileItRuns: true });
     const { root, levels } = resolveKernelRoot(core);

@@ -1,0 +1,3 @@
+import { describeHostileText } from '../testing/hostile-text.ts';
+
+describeHostileText({ costly: 2, cheap: 4 });

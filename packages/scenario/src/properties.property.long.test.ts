@@ -1,0 +1,7 @@
+import { BREAKING, describeProperties } from './testing/properties.ts';
+
+/** HEKI_LIVES=5000 looks for longer, as HEKI_FUZZ=long does. */
+describeProperties(
+  Number(process.env.HEKI_LIVES ?? (process.env.HEKI_FUZZ === 'long' ? 5000 : 150)),
+  BREAKING,
+);
