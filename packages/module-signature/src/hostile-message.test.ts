@@ -6,6 +6,7 @@ import { readCertificates } from './certificates.ts';
 import { context, der, TAG } from './der.ts';
 import { DIGESTS } from './digests.ts';
 import { createModuleVerifier } from './module-verifier.ts';
+import { nodeArithmetic } from './node.ts';
 import { bytesOf, CERTIFICATES, MESSAGES } from './testing/openssl.ts';
 
 const CONTENT = utf8ToBytes('module');
@@ -16,8 +17,10 @@ const [known, rsa] = [CERTIFICATES.p256, CERTIFICATES.rsa2048].flatMap((one) =>
 if (known === undefined || rsa === undefined) throw new Error('two certificates');
 const ours = { ...known, key: { kind: 'ecdsa', curve: 'p256', point: p256.getPublicKey(SECRET) } as const };
 const { verify } = createModuleVerifier({ certificates: [ours, rsa] });
+const inNode = createModuleVerifier({ certificates: [ours, rsa], arithmetic: nodeArithmetic });
 function verdict(file: Uint8Array): string {
   const result = verify(file);
+  expect(inNode.verify(file)).toEqual(result);
   return result.ok ? 'counts' : result.why;
 }
 
@@ -66,16 +69,20 @@ function message(change: Partial<Parts> = {}): Uint8Array {
 }
 
 const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
-function ecdsa(r: bigint, s: bigint): Uint8Array {
-  const integer = (value: bigint): Uint8Array => {
+function ecdsa(r: bigint, s: bigint, before = new Uint8Array()): Uint8Array {
+  const integer = (value: bigint, extra = new Uint8Array()): Uint8Array => {
     const digits = value.toString(16);
     const bytes = hexToBytes(digits.length % 2 === 0 ? digits : `0${digits}`);
-    return der(TAG.integer, Uint8Array.of(...((bytes[0] ?? 0) >= 128 ? [0] : []), ...bytes));
+    return der(TAG.integer, extra, Uint8Array.of(...((bytes[0] ?? 0) >= 128 ? [0] : []), ...bytes));
   };
-  return der(TAG.octetString, der(TAG.sequence, integer(r), integer(s)));
+  return der(TAG.octetString, der(TAG.sequence, integer(r, before), integer(s)));
 }
 const { r, s } = p256.Signature.fromBytes(signatureOf(CONTENT), 'der');
 const NOTHING = der(TAG.sequence);
+const GOOD_NUMBERS = signatureOf(CONTENT);
+/** A signature in a form that is not DER, or has more or less in it than two numbers. */
+const numbers = (...bytes: Uint8Array[]): Partial<Parts> => ({ signature: der(TAG.octetString, ...bytes) });
+const S = der(TAG.integer, Uint8Array.of(1));
 
 describe('a message that no sign-file made', () => {
   it('is right before anything in it is changed', () => {
@@ -136,6 +143,19 @@ describe('a message that no sign-file made', () => {
       { signature: der(TAG.octetString, signatureOf(CONTENT), Uint8Array.of(0)) },
       'wrong',
     ],
+    // OpenSSL reads some of these by itself: it gets the numbers alone.
+    ['a length in two bytes', numbers(Uint8Array.of(TAG.sequence, 0x81), GOOD_NUMBERS.subarray(1)), 'wrong'],
+    [
+      'a length that is not definite',
+      numbers(Uint8Array.of(TAG.sequence, 0x80), GOOD_NUMBERS.subarray(2), Uint8Array.of(0, 0)),
+      'wrong',
+    ],
+    ['a zero before r', { signature: ecdsa(r, s, Uint8Array.of(0)) }, 'wrong'],
+    ['three numbers', numbers(der(TAG.sequence, S, S, S)), 'wrong'],
+    ['one number', numbers(der(TAG.sequence, S)), 'wrong'],
+    ['a number that is none', numbers(der(TAG.sequence, der(TAG.integer), S)), 'wrong'],
+    ['a negative number', numbers(der(TAG.sequence, der(TAG.integer, Uint8Array.of(0x80)), S)), 'wrong'],
+    ['a number longer than the order', { signature: ecdsa(r + (1n << 256n), s) }, 'wrong'],
     [
       'the bare numbers',
       { signature: der(TAG.octetString, p256.sign(DIGESTS.sha256(CONTENT), SECRET, { prehash: false })) },

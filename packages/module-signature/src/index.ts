@@ -10,3 +10,4 @@ export {
   type SignatureFault,
   type VerifiedModule,
 } from './module-verifier.ts';
+export type { SignatureArithmetic } from './signature-arithmetic.ts';

@@ -1,9 +1,9 @@
-import { p256, p384, p521 } from '@noble/curves/nist.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { PKCS1_SHA256, PKCS1_SHA384, PKCS1_SHA512 } from 'micro-rsa-dsa-dh/rsa.js';
 import { splitSignature } from './appended-signature.ts';
 import type { PublicKey, TrustedCertificate } from './certificates.ts';
-import { DIGEST_IDS, DIGESTS, type DigestName } from './digests.ts';
+import { DIGEST_IDS, type DigestName } from './digests.ts';
+import { ecdsaNumbers } from './ecdsa-signature.ts';
+import { javascriptArithmetic, type SignatureArithmetic } from './signature-arithmetic.ts';
 import { readSignerInfo } from './signer-info.ts';
 
 /** Why a file's signature does not count. */
@@ -38,6 +38,8 @@ export interface ModuleTrust {
    * digests of what certificates' issuers signed (`tbs:`), and identifiers of keys. Default nothing.
    */
   readonly blocked?: ReadonlySet<string>;
+  /** What digests are made and signatures checked with. Default JavaScript's; `nodeArithmetic` of `@heki/module-signature/node` is faster. */
+  readonly arithmetic?: SignatureArithmetic | undefined;
 }
 
 /** Checks signatures of modules, as Linux does it before it loads one. */
@@ -52,10 +54,12 @@ const ECDSA_WITH: ReadonlyMap<string, DigestName> = new Map([
   ['1.2.840.10045.4.3.3', 'sha384'],
   ['1.2.840.10045.4.3.4', 'sha512'],
 ]);
-const RSA = { sha256: PKCS1_SHA256, sha384: PKCS1_SHA384, sha512: PKCS1_SHA512 };
-const ECDSA = { p256, p384, p521 };
 
-export function createModuleVerifier({ certificates, blocked = new Set() }: ModuleTrust): ModuleVerifier {
+export function createModuleVerifier({
+  certificates,
+  blocked = new Set(),
+  arithmetic = javascriptArithmetic,
+}: ModuleTrust): ModuleVerifier {
   return {
     verify(file) {
       const parts = splitSignature(file);
@@ -67,12 +71,12 @@ export function createModuleVerifier({ certificates, blocked = new Set() }: Modu
       if (digest === undefined) return refused('unsupported', `a digest of the type ${signer.digest}`);
       const certificate = certificates.find((one) => one[named.by] === named.id);
       if (certificate === undefined) return refused('unknown-key', 'no trusted certificate has its key');
-      if (isBlocked(blocked, parts.content, digest, certificate))
+      if (isBlocked(blocked, arithmetic, parts.content, digest, certificate))
         return refused('blocked', `the file, or the key of ${certificate.name}, is blocked`);
       const fits = certificate.key.kind === 'rsa' ? kind === RSA_ENCRYPTION : ECDSA_WITH.get(kind) === digest;
       if (!fits)
         return refused('unsupported', `a signature of the type ${kind} by a key for ${certificate.key.kind}`);
-      if (!isSignature(certificate.key, digest, parts.content, signature))
+      if (!isSignature(arithmetic, certificate.key, digest, parts.content, signature))
         return refused('wrong', `not signed by ${certificate.name}, or changed since`);
       return { ok: true, content: parts.content, signer: certificate, digest };
     },
@@ -86,26 +90,27 @@ function refused(why: SignatureFault, text: string): VerifiedModule {
 /** A file is named by its SHA-256, as in UEFI's dbx, or by the digest that was signed, as Linux names it. */
 function isBlocked(
   blocked: ReadonlySet<string>,
+  arithmetic: SignatureArithmetic,
   content: Uint8Array,
   digest: DigestName,
   { tbsDigests, subjectKeyId }: TrustedCertificate,
 ): boolean {
   if (blocked.size === 0) return false;
   if (tbsDigests.some((one) => blocked.has(one)) || blocked.has(subjectKeyId ?? '')) return true;
-  return [DIGESTS.sha256, DIGESTS[digest]].some((of) => blocked.has(bytesToHex(of(content))));
+  const names = ['sha256', digest] as const;
+  return names.some((name) => blocked.has(bytesToHex(arithmetic.digest(name, content))));
 }
 
 function isSignature(
+  arithmetic: SignatureArithmetic,
   key: PublicKey,
   digest: DigestName,
   content: Uint8Array,
   signature: Uint8Array,
 ): boolean {
   try {
-    if (key.kind === 'rsa') return RSA[digest].verify({ n: key.n, e: key.e }, content, signature);
-    // Half of all honest signatures have a large s: OpenSSL and Linux take both.
-    const options = { prehash: false, lowS: false, format: 'der' } as const;
-    return ECDSA[key.curve].verify(signature, DIGESTS[digest](content), key.point, options);
+    const bytes = key.kind === 'rsa' ? signature : ecdsaNumbers(signature, key.curve);
+    return arithmetic.isSignature(key, digest, content, bytes);
   } catch {
     return false;
   }

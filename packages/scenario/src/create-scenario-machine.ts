@@ -1,6 +1,7 @@
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { DEBIAN_6_1, type KernelBuild } from '@heki/linux';
 import {
+  type CodeSigner,
   createLinuxMachine,
   createSigningAuthority,
   describeTraceEvent,
@@ -14,7 +15,6 @@ import {
   pcMemoryMap,
   type TraceEvent,
 } from '@heki/machine';
-import { createCodeSigner } from '@heki/machine/code-signer';
 import { CR4 } from '@heki/x86';
 import type { ComposedScenario } from './composed-scenario.ts';
 import { ScenarioError } from './error.ts';
@@ -31,6 +31,11 @@ export interface ScenarioMachineOptions<VM extends VirtualMachine, Event extends
   readonly driver?: HekiDriver | undefined;
   /** The image of a kernel that the specification names by a file. */
   readonly kernel?: KernelBuild | undefined;
+  /**
+   * Makes who signs the kernel and its modules, where the specification has an owner of the code: `createCodeSigner` of `@heki/machine/code-signer`. It is an
+   * option for its arithmetic, which takes time to load and which other machines have no use for.
+   */
+  readonly codeSigner?: ((kernel: KernelBuild) => CodeSigner) | undefined;
   /** Report every access and instruction of the virtual CPUs, too. Default false. */
   readonly processorEvents?: boolean;
   /** Called for what happens, in order; `describe` gives the event as one line. */
@@ -40,7 +45,7 @@ export interface ScenarioMachineOptions<VM extends VirtualMachine, Event extends
 /**
  * The machine that a scenario is about, with a kernel that has not booted yet.
  *
- * @throws {ScenarioError} when the scenario names a kernel and `kernel` does not hold its image
+ * @throws {ScenarioError} when the scenario names a kernel and `kernel` does not hold its image, or its code has an owner and `codeSigner` is missing
  * @throws {MachineError} when it names an unknown processor, levels that it lacks, or a defect that the guest and the hypervisor do not have
  */
 export function createScenarioMachine<VM extends VirtualMachine, Event extends BackendEvent>(
@@ -53,8 +58,11 @@ export function createScenarioMachine<VM extends VirtualMachine, Event extends B
   if (settings.kernel !== undefined && kernel === undefined) {
     throw new ScenarioError(`kernel ${settings.kernel}: expected its build among the options`);
   }
+  if (settings.authenticate && options.codeSigner === undefined) {
+    throw new ScenarioError('authenticate: expected who signs the code among the options, as codeSigner');
+  }
   const authority = createSigningAuthority();
-  const codeSigner = settings.authenticate ? createCodeSigner(kernel ?? DEBIAN_6_1) : undefined;
+  const codeSigner = settings.authenticate ? options.codeSigner?.(kernel ?? DEBIAN_6_1) : undefined;
   const forHypervisor = hypervisorSettings(machine, authority.signed, undefined, codeSigner?.code);
   const { processor } = forHypervisor;
   if (settings.levels === 5 && (processor.cr4 & CR4.LA57) === 0n) {

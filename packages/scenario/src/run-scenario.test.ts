@@ -1,5 +1,6 @@
 import { createKvm } from '@heki/kvm';
 import { type LinuxMachine, type MachineSpecification, pcMemoryMap } from '@heki/machine';
+import { createCodeSigner } from '@heki/machine/code-signer';
 import type { Profile } from '@heki/series';
 import { describe, expect, test } from 'vitest';
 import {
@@ -14,7 +15,10 @@ import {
 } from './index.ts';
 
 const create = (machine: MachineSpecification, steps: readonly Step[] = []): LinuxMachine =>
-  createScenarioMachine({ machine: { memory: '128MiB', ...machine }, steps }, { hypervisor: createKvm });
+  createScenarioMachine(
+    { machine: { memory: '128MiB', ...machine }, steps },
+    { hypervisor: createKvm, codeSigner: createCodeSigner },
+  );
 
 const steps: readonly Step[] = [
   { do: 'load-module', name: 'm', staticCalls: 2 },
@@ -253,6 +257,13 @@ test('a program that boot has compiled is gone after the seal when the owner of 
   ];
   const { steps: taken } = runScenario(machine, { initcalls, steps: later });
   expect(taken.map(({ verdict }) => verdict)).toEqual(['works', 'works', 'error', 'works', 'works']);
+});
+
+test('a machine whose code has an owner is made where somebody signs, and not without', () => {
+  const scenario = { machine: { authenticate: true }, steps: [] };
+  expect(() => createScenarioMachine(scenario, { hypervisor: createKvm })).toThrow(
+    'authenticate: expected who signs the code among the options, as codeSigner',
+  );
 });
 
 describe('an attack in a life', () => {

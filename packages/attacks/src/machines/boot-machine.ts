@@ -71,17 +71,16 @@ export function bootMachine(
   const authority = createSigningAuthority();
   const codeSigner =
     specification.authenticate === true
-      ? createCodeSigner(
-          LAB_KERNEL,
-          {
+      ? createCodeSigner(LAB_KERNEL, {
+          contents: {
             sites: SIGNED_SITES,
             fill(text) {
               for (const { offset, bytes } of KERNEL_TEXT) text.set(bytes, offset);
             },
             functions: { [CHECK]: KERNEL_FUNCTIONS.check.offset },
           },
-          [withdrawnModule()],
-        )
+          withdrawn: [withdrawnModule()],
+        })
       : undefined;
   const memoryMap = pcMemoryMap(MEMORY);
   const incidents: string[] = [];

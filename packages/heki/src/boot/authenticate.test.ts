@@ -1,4 +1,5 @@
 import type { MachineSpecification } from '@heki/machine';
+import { createCodeSigner } from '@heki/machine/code-signer';
 import { beginLife, runSteps, runWorkload, type Step, WORKLOADS } from '@heki/scenario';
 import { describe, expect, test } from 'vitest';
 import { HYPERVISORS } from '../hypervisors.ts';
@@ -15,6 +16,7 @@ function booted(specification: MachineSpecification = {}) {
     { machine: { memory: '64MiB', authenticate: true, ...specification }, steps: [] },
     HYPERVISORS.kvm,
     {
+      codeSigner: createCodeSigner,
       onEvent({ event }, describe) {
         if (event.type === 'code-request') requests.push(describe().split(': ')[1] ?? '');
       },
@@ -47,7 +49,7 @@ describe('a kernel with sealed code', () => {
     const workload = WORKLOADS.find((one) => one.name === name) ?? expect.fail('no such work');
     const setting = { name: 'authenticated', machine: { authenticate: true } };
     const outcome = runWorkload(workload, setting, (scenario) =>
-      createBootMachine(scenario, HYPERVISORS.kvm),
+      createBootMachine(scenario, HYPERVISORS.kvm, { codeSigner: createCodeSigner }),
     );
     expect(outcome).toMatchObject({ verdict: 'refused', reason: expect.stringMatching(/: -(1|95): /) });
   });
@@ -56,7 +58,7 @@ describe('a kernel with sealed code', () => {
     const workload = WORKLOADS.find(({ name }) => name === 'jit-boot-pack') ?? expect.fail('no such work');
     const setting = { name: 'authenticated', machine: { authenticate: true } };
     const outcome = runWorkload(workload, setting, (scenario) =>
-      createBootMachine(scenario, HYPERVISORS.kvm),
+      createBootMachine(scenario, HYPERVISORS.kvm, { codeSigner: createCodeSigner }),
     );
     expect(outcome.verdict).toBe('works');
   });

@@ -16,6 +16,7 @@ import { count } from '../quantity.ts';
 import { writeReport } from '../report/write-report.ts';
 import { type Finding, makesFail } from '../verdict/finding.ts';
 import { createBootMachine } from './boot-machine.ts';
+import { loadCodeSigner } from './code-signer.ts';
 import { readKernelBuild } from './kernel-file.ts';
 import { type WorkloadRow, workloadText } from './workload-text.ts';
 
@@ -46,11 +47,15 @@ export async function runWorkloads(
   const progress = createProgress(io, { what: 'working', total: chosen.length * settings.length });
   let done = 0;
   const backends = await Promise.all(settings.map(({ machine }) => findBackend(machine.hypervisor)));
+  const codeSigners = await Promise.all(settings.map(({ machine }) => loadCodeSigner(machine)));
   const rows: WorkloadRow[] = chosen.map((workload) => ({
     workload,
     outcomes: settings.map((setting, index) => {
       const outcome = runWorkload(workload, setting, (scenario) =>
-        createBootMachine(scenario, backends[index] ?? HYPERVISORS.kvm, { kernel }),
+        createBootMachine(scenario, backends[index] ?? HYPERVISORS.kvm, {
+          kernel,
+          codeSigner: codeSigners[index],
+        }),
       );
       progress.update(++done);
       return outcome;

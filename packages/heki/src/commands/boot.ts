@@ -13,6 +13,7 @@ import { bootJson } from '../boot/boot-json.ts';
 import { createBootMachine, withholdsExecution } from '../boot/boot-machine.ts';
 import { type BootReport, bootText } from '../boot/boot-text.ts';
 import { bootVerdict, bootWarnings } from '../boot/boot-verdict.ts';
+import { loadCodeSigner } from '../boot/code-signer.ts';
 import { readKernelBuild } from '../boot/kernel-file.ts';
 import { runWorkloads } from '../boot/run-workloads.ts';
 import { InputError, SpecificationError, UsageError } from '../failure.ts';
@@ -56,6 +57,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   const backend = await findBackend(scenario.machine.hypervisor);
   const settings = machineSettings(scenario.machine);
   const kernel = settings.kernel === undefined ? undefined : await readKernelBuild(settings.kernel);
+  const codeSigner = await loadCodeSigner(scenario.machine);
   const lines: string[] = [];
   const log: string[] = [];
   const pageLists = { sent: 0, refused: 0 };
@@ -69,6 +71,7 @@ export async function boot(options: BootOptions, io: CommandIo): Promise<number>
   const machine = atItsPlace(scenario, asked, () =>
     createBootMachine(scenario, backend, {
       kernel,
+      codeSigner,
       processorEvents: options.trace ?? false,
       onEvent({ from, event }, describe) {
         if (from === 'kernel' && event.type === 'boot-step') {

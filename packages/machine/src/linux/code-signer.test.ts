@@ -31,7 +31,7 @@ describe('a distributor', () => {
   });
 
   it('vouches no more for a module that was withdrawn, and for another version of it', () => {
-    const { readImage } = createCodeSigner(DEBIAN_6_1, {}, [image]).code;
+    const { readImage } = createCodeSigner(DEBIAN_6_1, { withdrawn: [image] }).code;
     const mended = { ...image, memory: { ...image.memory, rodata: Uint8Array.of(2) } };
     expect([readImage(file(image)), readImage(file(mended))?.name]).toEqual([undefined, 'träger']);
   });

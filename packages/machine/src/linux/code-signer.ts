@@ -1,6 +1,6 @@
 import type { SignedCode } from '@heki/code-authority';
 import { KERNEL_SITES, type KernelBuild, type SignedSite } from '@heki/linux';
-import { createModuleVerifier, signModule } from '@heki/module-signature';
+import { createModuleVerifier, type SignatureArithmetic, signModule } from '@heki/module-signature';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { type LinkedModule, moduleFile, readModuleFile } from './module-file.ts';
@@ -17,21 +17,28 @@ export interface CodeSigner {
   file(image: LinkedModule): Uint8Array;
 }
 
-/**
- * A distributor that has signed `kernel`, and signs modules.
- *
- * @param withdrawn modules that were signed and do not count any more: the owner of the code gets the digests of their files with his
- * certificates, as Linux' `.blacklist` keyring and UEFI's dbx hold them
- */
+/** What a distributor has signed beside an empty kernel, and what the owner of the code checks it with. */
+export interface CodeSignerOptions {
+  readonly contents?: KernelContents;
+  /**
+   * Modules that were signed and do not count any more: the owner of the code gets the digests of their files with his certificates, as Linux' `.blacklist`
+   * keyring and UEFI's dbx hold them. Default none.
+   */
+  readonly withdrawn?: readonly LinkedModule[];
+  /** Default JavaScript's; in Node `nodeArithmetic` of `@heki/module-signature/node` is faster. */
+  readonly arithmetic?: SignatureArithmetic;
+}
+
+/** A distributor that has signed `kernel`, and signs modules. */
 export function createCodeSigner(
   kernel: KernelBuild,
-  contents: KernelContents = {},
-  withdrawn: readonly LinkedModule[] = [],
+  { contents = {}, withdrawn = [], arithmetic }: CodeSignerOptions = {},
 ): CodeSigner {
   const key = modelSigningKey();
   const { verify } = createModuleVerifier({
     certificates: [key.certificate],
     blocked: new Set(withdrawn.map((image) => bytesToHex(sha256(moduleFile(image))))),
+    arithmetic,
   });
   return {
     code: {

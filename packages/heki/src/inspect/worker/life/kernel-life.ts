@@ -1,6 +1,7 @@
 import type { Choice } from '@heki/inspector';
 import { IMAGE_SYMBOLS, type LinuxKernel } from '@heki/linux';
 import type { LinuxMachine } from '@heki/machine';
+import { createCodeSigner } from '@heki/machine/code-signer';
 import {
   hex,
   PAGE_SIZE,
@@ -30,6 +31,7 @@ export function kernelLife(machine: Choice, scenario: ComposedScenario): Life {
     live(onEvent) {
       let watched: WatchedMachine | undefined;
       const made = createBootMachine(scenario, labBackend(hypervisor), {
+        codeSigner: createCodeSigner,
         processorEvents: true,
         onEvent({ from, event }, describe) {
           // What happens while the machine is made is no part of its life. Accesses are left out: there are thousands, and none changes rights.
