@@ -1,6 +1,16 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Browser, Page } from 'playwright-core';
@@ -159,6 +169,27 @@ describe('the inspector', () => {
       );
     }
     expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test("has the machine of the dump that is open, and not of one before, whatever their files' names", async () => {
+    const { page } = await openUrl(browser, `${inspector.url}#time?machine=hardened&kernel=dump&at=0`);
+    const root = page.locator('dl.facts div').filter({ hasText: 'CR3' }).locator('code');
+    const before = await root.textContent();
+    mkdirSync(join(folder, 'other'));
+    const other = join(folder, 'other', basename(KERNEL));
+    copyFileSync(PTI, other);
+    await page.locator('input[type=file]').setInputFiles(other);
+    const [first] = translated(PTI, '0xffffffff81000000').steps;
+    const cr3 = `0x${(BigInt(first.address) & ~0xfffn).toString(16)}`;
+    await expect.poll(() => root.textContent()).toBe(cr3);
+    expect(cr3).not.toBe(before);
+    await page.locator('input[type=file]').setInputFiles({
+      name: 'none.elf',
+      mimeType: 'application/octet-stream',
+      buffer: Buffer.from('no dump'),
+    });
+    await page.getByRole('alert').filter({ hasText: 'and none is open' }).waitFor();
     await page.close();
   });
 

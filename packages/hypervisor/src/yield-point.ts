@@ -22,6 +22,8 @@ export type YieldPoint =
  * anything else; then the access begins anew, as after any fault.
  */
 export interface StandingFault {
+  /** What it is of, all of it: the access and its guest-physical address, which may be that of a page table that the access needs. */
+  readonly of: string;
   /** What it looked at has changed since, or is changing. */
   readonly stale: boolean;
   /** Maps what it was judged to need, or finds that it is stale. */

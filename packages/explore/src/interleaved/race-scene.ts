@@ -99,7 +99,9 @@ export class RaceScene {
     digestLedger(this.ledger, digest);
     for (let cpu = 0; cpu < PROCESSORS; cpu++) {
       const standing = this.standing[cpu];
-      digest.addText(standing === undefined ? '' : `${standing.name} ${standing.fault.stale}`);
+      digest.addText(
+        standing === undefined ? '' : `${standing.name}, ${standing.fault.of} ${standing.fault.stale}`,
+      );
     }
     if (underWay !== undefined) digest.addText(`${underWay.cpu} ${underWay.request.name} ${underWay.where}`);
   }

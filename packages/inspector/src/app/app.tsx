@@ -1,5 +1,5 @@
 import type { Remote } from 'comlink';
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type {
   Answer,
   InspectorFailure,
@@ -12,7 +12,7 @@ import { reportModel } from '../report/report-model.ts';
 import { AttacksPage } from './attacks-page.tsx';
 import { ExplorationPage } from './exploration-page.tsx';
 import { MemoryPage, type MemoryPageProps } from './memory-page.tsx';
-import { editsOf, momentOf, PAGES, type Route, replaceRoute, routeTo, useRoute } from './route.ts';
+import { editsOf, lifeOf, momentOf, PAGES, type Route, replaceRoute, routeTo, useRoute } from './route.ts';
 import { TimePage } from './time-page.tsx';
 import { TourPanel, tourAt } from './tour-panel.tsx';
 import { ToursPage } from './tours-page.tsx';
@@ -32,13 +32,21 @@ const OWN_KERNEL = 'k61-256-nokaslr.elf.gz';
 export function App({ model }: { readonly model: Remote<InspectorModel> }) {
   const [source, setSource] = useState<Source>({ state: 'opening', name: 'the kernel' });
   const route = useRoute();
+  /** How many were opened: what was opened last is what is shown, however long one before takes. */
+  const openings = useRef(0);
 
-  const settle = (answer: Answer<OpenedDump>): void => {
-    if ('failure' in answer) {
-      setSource({ state: 'failed', failure: answer.failure });
-      return;
-    }
-    setSource({ state: 'open', dump: answer.value });
+  const settle = (open: (isLast: () => boolean) => Promise<Answer<OpenedDump>>): void => {
+    openings.current += 1;
+    const number = openings.current;
+    const isLast = (): boolean => number === openings.current;
+    void open(isLast).then((answer) => {
+      if (!isLast()) return;
+      setSource(
+        'failure' in answer
+          ? { state: 'failed', failure: answer.failure }
+          : { state: 'open', dump: answer.value },
+      );
+    });
   };
   const openFiles = (files: readonly File[]): void => {
     const [first] = files;
@@ -51,7 +59,7 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
       return;
     }
     setSource({ state: 'opening', name: files.map(({ name }) => name).join(', ') });
-    void model.openFiles(files).then(settle);
+    settle(() => model.openFiles(files));
   };
 
   const exploration = route.page === 'attacks' ? (route.parameters.get('report') ?? undefined) : undefined;
@@ -59,17 +67,20 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
   const moment = route.page === 'walk' ? momentOf(route.parameters) : undefined;
   const isAboutMachines = route.page === 'time' || route.page === 'attacks' || moment !== undefined;
   const isAboutDump = (route.page === 'memory' || route.page === 'walk') && !isAboutMachines;
+  const isOfDump = isAboutMachines && exploration === undefined && lifeOf(route.parameters).kernel === 'dump';
+  const waits = source.state === 'opening' && (isAboutDump || isOfDump);
   const dump = source.state === 'open' ? source.dump : undefined;
 
   // Tours go through the kernel that comes with heki, whatever is open.
-  const needsOwn = isAboutDump && onTour !== undefined && dump !== undefined && dump.name !== OWN_KERNEL;
+  const needsOwn =
+    isAboutDump && onTour !== undefined && source.state !== 'opening' && dump?.name !== OWN_KERNEL;
   useEffect(() => {
-    if (needsOwn) void openServed(model, 'kernel.json').then(settle);
+    if (needsOwn) settle((isLast) => openServed(model, 'kernel.json', isLast));
   }, [needsOwn]);
 
   useEffect(() => {
     if (location.hash === '#story') void followStory();
-    void openServed(model, 'source.json').then(settle);
+    settle((isLast) => openServed(model, 'source.json', isLast));
     const over = (event: DragEvent): void => event.preventDefault();
     const drop = (event: DragEvent): void => {
       event.preventDefault();
@@ -115,11 +126,17 @@ export function App({ model }: { readonly model: Remote<InspectorModel> }) {
       {onTour !== undefined && <TourPanel {...onTour} />}
       {route.page === 'tours' && <ToursPage />}
       {exploration !== undefined && <ExplorationPage model={model} report={exploration} />}
-      {isAboutMachines && exploration === undefined && (
-        <MachinePage route={route} model={model} dump={dump?.name} />
+      {isAboutMachines && exploration === undefined && !waits && (
+        <MachinePage
+          // What is shown of one dump's kernel is none of another's, which may have the same name.
+          key={isOfDump ? openings.current : 'modelled'}
+          route={route}
+          model={model}
+          dump={dump?.name}
+        />
       )}
       {isAboutDump && source.state === 'failed' && <Failed failure={source.failure} />}
-      {isAboutDump && source.state === 'opening' && (
+      {waits && (
         <main aria-busy="true">
           <h1>Opening {source.name}</h1>
         </main>
@@ -215,11 +232,17 @@ async function followStory(): Promise<void> {
 }
 
 /** Opens what the server of the page names beside it. */
-async function openServed(model: Remote<InspectorModel>, description: string): Promise<Answer<OpenedDump>> {
+async function openServed(
+  model: Remote<InspectorModel>,
+  description: string,
+  isLast: () => boolean,
+): Promise<Answer<OpenedDump>> {
   try {
     const response = await fetch(description);
     if (!response.ok) throw new Error(String(response.status));
     const source: ServedSource = await response.json();
+    // What was chosen in the meantime is open already, and stays.
+    if (!isLast()) return { failure: { kind: 'input', message: 'Another was opened.' } };
     return await model.openServed(source, document.baseURI);
   } catch {
     return { failure: { kind: 'input', message: 'Nothing was named to be opened.' } };

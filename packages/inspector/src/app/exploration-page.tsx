@@ -22,8 +22,11 @@ export function ExplorationPage({ model, report }: ExplorationPageProps) {
 }
 
 function Found({ found: { machine, title, properties } }: { readonly found: Exploration }) {
-  const fallen = properties.filter(({ story }) => story !== null);
-  const others = properties.filter(({ story }) => story === null);
+  // A property may have fallen without that the report has its story.
+  const hasFallen = ({ verdict, story }: Exploration['properties'][number]) =>
+    verdict === 'falls' || story !== null;
+  const fallen = properties.filter(hasFallen);
+  const others = properties.filter((property) => !hasFallen(property));
   return (
     <>
       <p>
@@ -40,6 +43,7 @@ function Found({ found: { machine, title, properties } }: { readonly found: Expl
           <h2>
             {id} falls <small>{says}</small>
           </h2>
+          {story === null && <p class="quiet">The report does not have its story.</p>}
           <ol class="story">
             {story?.map((action, index) => (
               <li key={`${index} ${action}`} class={index === story.length - 1 ? 'died parting' : 'done'}>

@@ -102,7 +102,7 @@ function Bytes(props: BytesProps) {
 }
 
 function Lines({ frame, code, model, moment }: BytesProps) {
-  const { answer } = useAnswer(`${frame} ${code} ${moment?.at}`, () =>
+  const { answer, isCurrent } = useAnswer(`${frame} ${code} ${JSON.stringify(moment)}`, () =>
     moment === undefined ? model.bytes(frame, code) : model.bytesAt(moment, frame, code),
   );
   if (answer === undefined) return <p aria-busy="true">Reading …</p>;
@@ -111,12 +111,14 @@ function Lines({ frame, code, model, moment }: BytesProps) {
   if (lines.length === 0)
     return (
       <p>
-        The dump does not hold this page: it is an extract of the page tables, or the page was filtered out.
+        {moment === undefined
+          ? 'The dump does not hold this page: it is an extract of the page tables, or the page was filtered out.'
+          : 'The machine has no bytes of this page at this moment.'}
       </p>
     );
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls takes the focus (WCAG 2.1.1)
-    <pre class="bytes" tabIndex={0}>
+    <pre class="bytes" tabIndex={0} aria-busy={!isCurrent}>
       {lines.join('\n')}
     </pre>
   );

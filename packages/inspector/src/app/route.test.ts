@@ -12,6 +12,7 @@ describe('where one is, as an address', () => {
           address: fc.oneof(hex, fc.string({ minLength: 1, maxLength: 20 })),
           access: fc.constantFrom('read', 'write', 'fetch'),
           user: fc.boolean(),
+          cpu: fc.option(fc.nat(63), { nil: undefined }),
           edits: fc.dictionary(hex, hex, { maxKeys: 4 }),
         }),
         (query) => {

@@ -78,6 +78,11 @@ export function auditRoute(edits: Edits): string {
   return `#memory?${parameters}`;
 }
 
+function cpuOf(parameters: URLSearchParams): number | undefined {
+  const cpu = parameters.get('cpu') ?? '';
+  return /^\d{1,3}$/.test(cpu) ? Number(cpu) : undefined;
+}
+
 /** The walk that a route asks for. @param fallback the address where it names none */
 export function walkQueryOf(parameters: URLSearchParams, fallback: string): WalkQuery {
   return {
@@ -85,17 +90,19 @@ export function walkQueryOf(parameters: URLSearchParams, fallback: string): Walk
     access: ACCESSES.find((one) => one === parameters.get('access')) ?? 'read',
     user: parameters.has('user'),
     edits: editsOf(parameters),
+    cpu: cpuOf(parameters),
   };
 }
 
 /** @param moment where in time the walk is, if it is not one of the dump */
-export function walkRoute({ address, access, user, edits }: WalkQuery, moment?: MomentQuery): string {
+export function walkRoute({ address, access, user, edits, cpu }: WalkQuery, moment?: MomentQuery): string {
   const parameters = new URLSearchParams({
     va: address,
     ...(moment && { ...lifeParameters(moment.life), at: String(moment.at) }),
   });
   if (access !== 'read') parameters.set('access', access);
   if (user) parameters.set('user', '');
+  if (cpu !== undefined) parameters.set('cpu', String(cpu));
   addEdits(parameters, edits);
   return `#walk?${parameters}`;
 }

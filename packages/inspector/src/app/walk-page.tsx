@@ -31,7 +31,7 @@ const ACCESSES = [
 export function WalkPage({ model, text, parameters }: WalkPageProps) {
   const query = walkQueryOf(parameters, text);
   const moment = momentOf(parameters);
-  const { answer } = useAnswer(walkRoute(query, moment), () =>
+  const { answer, isCurrent } = useAnswer(walkRoute(query, moment), () =>
     moment === undefined ? model.walk(query) : model.walkAt(moment, query),
   );
   const change = (changes: Partial<WalkQuery>): void =>
@@ -48,7 +48,8 @@ export function WalkPage({ model, text, parameters }: WalkPageProps) {
           <a href={routeTo('time', { ...lifeParameters(moment.life), at: String(moment.at) })}>
             event {moment.at}
           </a>
-          : each entry of the guest is read through the second level.
+          {query.cpu !== undefined && `, by its virtual CPU ${query.cpu}`}: each entry of the guest is read
+          through the second level.
         </p>
       )}
       <form
@@ -104,11 +105,13 @@ export function WalkPage({ model, text, parameters }: WalkPageProps) {
       )}
       {answer !== undefined && 'failure' in answer && <p role="alert">{answer.failure.message}</p>}
       {answer !== undefined && 'value' in answer && (
-        <Walk
-          answer={answer.value}
-          edited={edited}
-          onEdit={(edit) => change({ edits: { ...query.edits, ...edit } })}
-        />
+        <div aria-busy={!isCurrent}>
+          <Walk
+            answer={answer.value}
+            edited={edited}
+            onEdit={(edit) => change({ edits: { ...query.edits, ...edit } })}
+          />
+        </div>
       )}
     </main>
   );

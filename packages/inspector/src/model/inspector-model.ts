@@ -32,6 +32,8 @@ export interface WalkQuery {
   readonly access: 'read' | 'write' | 'fetch';
   readonly user: boolean;
   readonly edits: Edits;
+  /** The number of the virtual CPU that makes it, on a machine; that on which the kernel runs where there is none. */
+  readonly cpu?: number | undefined;
 }
 
 /** How an access ends, and the entries on its way. */
@@ -249,8 +251,8 @@ export interface AttackInstruction {
   readonly end: number;
   /** What comes of it, as the guest sees it: where it is the same on two machines, they have not parted yet. */
   readonly sign: string;
-  /** Where it loads, stores or executes, as a walk is asked for. */
-  readonly access: Pick<WalkQuery, 'address' | 'access' | 'user'> | null;
+  /** Where it loads, stores or executes, as a walk is asked for at the event before it; `null` too where its processor's registers are others by then. */
+  readonly access: Pick<WalkQuery, 'address' | 'access' | 'user' | 'cpu'> | null;
 }
 
 /** What `heki explore` found. */

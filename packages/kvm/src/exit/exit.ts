@@ -105,6 +105,7 @@ function handleFault(vm: VmState, vcpu: Vcpu, fault: GuestFault): Handled {
   const { sequence } = vm.invalidation;
   if (vm.owner.forbids(fault)) return vm.owner.denied(vcpu, fault);
   yieldAt(vm, 'fault', () => ({
+    of: `${fault.access} of 0x${fault.gpa.toString(16)}, error code 0x${fault.errorCode.toString(16)}`,
     get stale() {
       return vm.invalidation.sequence !== sequence || vm.invalidation.inProgress > 0;
     },

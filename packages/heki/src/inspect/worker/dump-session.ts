@@ -183,8 +183,12 @@ function withEdits(memory: PhysicalMemory<Gfn>, edits: Edits): PhysicalMemory<Gf
   for (const [address, value] of Object.entries(edits)) {
     const at = Number(address);
     const entry = BigInt(value);
-    const page = edited.writablePage(Math.floor(at / PAGE_SIZE) as Gfn);
-    if (page === undefined) throw new InputError(`there is no memory at ${hex(at)} that could be edited`);
+    // An entry of host memory is none of a dump.
+    const page =
+      at % 8 === 0 && Number.isSafeInteger(at)
+        ? edited.writablePage(Math.floor(at / PAGE_SIZE) as Gfn)
+        : undefined;
+    if (page === undefined) throw new InputError(`there is no entry at ${address} that could be edited`);
     const word = (at % PAGE_SIZE) / 4;
     page[word] = Number(entry % 0x1_0000_0000n);
     page[word + 1] = Number(entry / 0x1_0000_0000n);

@@ -221,6 +221,37 @@ describe('an attack on a machine', () => {
     expect(walk.outcome).toMatchObject({ kind: 'refused', details: ['because W is 0'] });
   });
 
+  test.each([
+    ['execute-data-unpaged', 'hardened'],
+    ['execute-user-page-after-init', 'hardened'],
+    ['start-own-processor', 'no-heki'],
+    ['sleep-and-resume', 'hardened'],
+  ])(
+    'walks each access of %s on %s by the registers of the processor that makes it',
+    async (name, machine) => {
+      const { steps } = attack(name, machine);
+      const instructions = steps.flatMap((step) => step.instructions).slice(-8);
+      for (const { start, sign, access } of instructions) {
+        if (access === null) continue;
+        const life = { ...modelled(machine), attack: name };
+        const { outcome } = await walkAt({ life, at: Math.max(0, start - 1) }, { ...access, edits: {} });
+        const completes = !/exception|livelock|halted|no-memory/.test(sign);
+        expect([sign, outcome.text, outcome.kind]).toEqual([
+          sign,
+          outcome.text,
+          completes ? 'allowed' : 'refused',
+        ]);
+      }
+    },
+  );
+
+  test('refuses a virtual CPU that there is not', async () => {
+    const query = { address: '_text', access: 'read', user: false, edits: {}, cpu: 9 } as const;
+    await expect(walkAt({ life: HARDENED, at: 40 }, query)).rejects.toThrow(
+      'virtual CPU 9: expected one of 0 to',
+    );
+  });
+
   test('that is a race is looked at in the schedule that decided', async () => {
     const { verdict, evidence, timeline: told } = attack('race-poke-window', 'no-heki');
     const run = runAttack(CATALOGUE.find(({ name }) => name === 'race-poke-window') ?? expect.fail(), () =>

@@ -33,6 +33,8 @@ const MEMORY = '64MiB';
 const MOST_MOMENTS = 64;
 
 const moments = new Map<string, Moment>();
+/** The dump that they are of, where they are of one: two may have one name. */
+let dumpOfMoments: KernelOfDump | undefined;
 
 export function choices(): Choices {
   return {
@@ -77,7 +79,9 @@ export async function timeline(query: LifeQuery, dump?: KernelOfDump): Promise<T
 }
 
 export async function moment({ life, at }: MomentQuery, since: number, dump?: KernelOfDump): Promise<Moment> {
-  const key = JSON.stringify([life, dump?.subject.name, at, since]);
+  if (dump !== dumpOfMoments) moments.clear();
+  dumpOfMoments = dump;
+  const key = JSON.stringify([life, at, since]);
   const known = moments.get(key);
   if (known !== undefined) return known;
   const found = momentOf(await lifeOf(life, dump), at, since);

@@ -35,7 +35,7 @@ async function inflated(file: Blob, name: string): Promise<Blob> {
     const { done, value } = await reader.read().catch((cause: unknown) => {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new InputError(
-        `damaged: what gzip made of it cannot be unpacked (${why})`,
+        `damaged, or of several members, which a browser does not unpack (${why}): "gzip -d" does, and so does "heki inspect FILE"`,
         { file: name },
         cause,
       );

@@ -16,6 +16,19 @@ declare const HEKI_VERSION: string;
 const TOOL = `heki ${HEKI_VERSION}`;
 
 let session: DumpSession | undefined;
+/** How many were opened. */
+let openings = 0;
+
+/** Opens a dump in place of that which is open: there is none until then, nor where it is no dump. */
+async function openInstead(open: () => Promise<DumpSession>): Promise<OpenedDump> {
+  session = undefined;
+  openings += 1;
+  const number = openings;
+  const opened = await open();
+  if (number !== openings) throw new InputError('another was opened meanwhile');
+  session = opened;
+  return opened.opened;
+}
 
 /** The answer that `give` has, or why there is none. */
 async function answer<Value>(give: () => Value | Promise<Value>): Promise<Answer<Value>> {
@@ -33,7 +46,10 @@ function current(): DumpSession {
 }
 
 /** Machines and hypervisors, which are loaded when the first is asked for. */
-const machines = () => import('./machine-session.ts');
+const machines = () =>
+  import('./machine-session.ts').catch((cause: unknown) => {
+    throw new InputError('machines could not be loaded: what the page came from does not answer', {}, cause);
+  });
 
 const addressOf = (address: string | null) =>
   address === null ? undefined : virtualAddress(BigInt(address));
@@ -53,7 +69,7 @@ function sidecarOf(name: string, text: string): DumpSurroundings['sidecar'] {
   return { parsed: parseSidecar(text, name, name), text };
 }
 
-async function openFiles(files: readonly File[]): Promise<OpenedDump> {
+async function openFiles(files: readonly File[]): Promise<DumpSession> {
   const [json, another] = files.filter(isJson);
   const dumps = files.filter((file) => !isJson(file));
   const [first] = dumps;
@@ -67,11 +83,10 @@ async function openFiles(files: readonly File[]): Promise<OpenedDump> {
   for (const dump of dumps) sources.push(blobSource(await unpacked(dump, dump.name), blobReader()));
   const name = dumps.map((dump) => dump.name).join(',');
   const sidecar = json === undefined ? undefined : sidecarOf(json.name, await json.text());
-  session = openDumpSession(sources, { name, sidecar, tool: TOOL });
-  return session.opened;
+  return openDumpSession(sources, { name, sidecar, tool: TOOL });
 }
 
-async function openServed({ name, parts, sidecar }: ServedSource, base: string): Promise<OpenedDump> {
+async function openServed({ name, parts, sidecar }: ServedSource, base: string): Promise<DumpSession> {
   const sources = [];
   for (const { url, size } of parts) {
     const address = new URL(url, base).href;
@@ -83,13 +98,12 @@ async function openServed({ name, parts, sidecar }: ServedSource, base: string):
     );
   }
   const beside = sidecar === null ? undefined : sidecarOf(sidecar.name, sidecar.text);
-  session = openDumpSession(sources, { name, sidecar: beside, tool: TOOL });
-  return session.opened;
+  return openDumpSession(sources, { name, sidecar: beside, tool: TOOL });
 }
 
 const model: InspectorModel = {
-  openFiles: (files) => answer(() => openFiles(files)),
-  openServed: (source, base) => answer(() => openServed(source, base)),
+  openFiles: (files) => answer(() => openInstead(() => openFiles(files))),
+  openServed: (source, base) => answer(() => openInstead(() => openServed(source, base))),
   walk: (query) => answer(() => current().walk(query)),
   audit: (edits) => answer(() => current().audit(edits)),
   virtualSide: (edits) => answer(() => current().virtualSide(edits)),

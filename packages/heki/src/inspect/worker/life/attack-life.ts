@@ -8,11 +8,15 @@ import {
   type Schedule,
 } from '@heki/attacks';
 import type { LinuxMachine, TraceEvent } from '@heki/machine';
+import type { PagingRegisters } from '@heki/x86';
 import { labBackend } from '../../../attack/lab-backend.ts';
 import { choiceOf } from './choice.ts';
 import { watchedKernel } from './kernel-life.ts';
 import { type Life, type LifeEvent, lifeEvent } from './life.ts';
 import type { WatchedMachine } from './watched-machine.ts';
+
+/** By what a processor walks page tables, and whether it does. */
+export type PagingState = Pick<PagingRegisters, 'cr0' | 'cr3' | 'cr4' | 'efer'>;
 
 /** Something that happens while a kernel is attacked. */
 export interface AttackEvent extends LifeEvent {
@@ -21,6 +25,8 @@ export interface AttackEvent extends LifeEvent {
   readonly trace: TraceEvent;
   /** A processor reports it that runs a user program. */
   readonly isUser: boolean;
+  /** By what each processor walks page tables. */
+  readonly paging: readonly PagingState[];
 }
 
 type OnAttackEvent = (event: AttackEvent, machine: WatchedMachine) => void;
@@ -41,7 +47,13 @@ function attackOnce(
       if (attempt === undefined || booted === undefined) return;
       const step = attempt.done;
       const isUser = trace.from === 'vcpu' && booted.machine.vcpus[trace.event.vcpu]?.registers.cpl === 3;
-      onEvent({ ...lifeEvent(trace.from, describe(), step > last), step, trace, isUser }, booted.watched);
+      const paging = booted.machine.vcpus.map(({ registers: { cr0, cr3, cr4, efer } }) => ({
+        ...{ cr0, cr3, cr4, efer },
+      }));
+      onEvent(
+        { ...lifeEvent(trace.from, describe(), step > last), step, trace, isUser, paging },
+        booted.watched,
+      );
       last = step;
     });
     booted = { machine: made.machine, watched: watchedKernel(made.machine) };

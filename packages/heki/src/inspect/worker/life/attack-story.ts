@@ -2,7 +2,7 @@ import type { AttackInstruction, AttackStory, WalkQuery } from '@heki/inspector'
 import { hex, type VirtualAddress } from '@heki/physical-memory';
 import { type Exception, type VcpuEvent, Vector } from '@heki/vcpu';
 import { PageFaultCode } from '@heki/x86';
-import type { AttackEvent, AttackLife } from './attack-life.ts';
+import type { AttackEvent, AttackLife, PagingState } from './attack-life.ts';
 import { timelineOfEvents } from './play.ts';
 
 /** An attack on a machine, step by step and instruction by instruction. */
@@ -34,7 +34,8 @@ function instructionsOf(events: readonly AttackEvent[]): ReadonlyMap<number, Att
     if (event === undefined || (!endsInstruction(event) && next?.step === event.step)) continue;
     const own = events.slice(start, at + 1);
     const of = found.get(event.step) ?? [];
-    of.push({ start, end: at + 1, sign: signOf(own), access: accessOf(own) });
+    const access = accessOf(own, events[Math.max(0, start - 1)]);
+    of.push({ start, end: at + 1, sign: signOf(own), access });
     found.set(event.step, of);
     start = at + 1;
   }
@@ -87,23 +88,43 @@ function signOfEvent(event: VcpuEvent): string | undefined {
   }
 }
 
-const asked = (va: VirtualAddress, access: WalkQuery['access'], user: boolean) => ({
+const asked = (va: VirtualAddress, access: WalkQuery['access'], user: boolean, cpu: number) => ({
   address: hex(va),
   access,
   user,
+  cpu,
 });
 
-/** What a walk can be asked of: the access that completed, or that which faulted. */
-function accessOf(events: readonly AttackEvent[]): AttackInstruction['access'] {
-  for (const { trace, isUser } of events.toReversed()) {
+/**
+ * What a walk can be asked of: the access that completed, or that which faulted. A processor that was reset on the way walks no more
+ * as it did before.
+ */
+function accessOf(
+  events: readonly AttackEvent[],
+  before: AttackEvent | undefined,
+): AttackInstruction['access'] {
+  for (const { trace, isUser, paging } of events.toReversed()) {
     if (trace.from !== 'vcpu') continue;
     const { event } = trace;
-    if (event.type === 'access') return asked(event.va, ACCESSES[event.access], isUser);
-    const { exception } = event.type === 'exception' ? event : {};
-    if (exception?.vector === Vector.PF && exception.cr2 !== undefined)
-      return asked(exception.cr2, kindOf(exception), (exception.errorCode & PageFaultCode.U) !== 0);
+    const found = accessOfEvent(event, isUser);
+    if (found === null) continue;
+    return isSamePaging(before?.paging[event.vcpu], paging[event.vcpu]) ? found : null;
   }
   return null;
+}
+
+function accessOfEvent(event: VcpuEvent, isUser: boolean): AttackInstruction['access'] {
+  if (event.type === 'access') return asked(event.va, ACCESSES[event.access], isUser, event.vcpu);
+  const { exception } = event.type === 'exception' ? event : {};
+  if (exception?.vector !== Vector.PF || exception.cr2 === undefined) return null;
+  const byUser = (exception.errorCode & PageFaultCode.U) !== 0;
+  return asked(exception.cr2, kindOf(exception), byUser, event.vcpu);
+}
+
+function isSamePaging(one: PagingState | undefined, other: PagingState | undefined): boolean {
+  return (
+    one?.cr0 === other?.cr0 && one?.cr3 === other?.cr3 && one?.cr4 === other?.cr4 && one?.efer === other?.efer
+  );
 }
 
 const ACCESSES = { load: 'read', store: 'write', 'read-modify-write': 'write', fetch: 'fetch' } as const;

@@ -81,14 +81,14 @@ export async function scenarioLife(text: string): Promise<Life> {
 }
 
 export function watchedKernel(machine: LinuxMachine): WatchedMachine {
-  const { virtualMachine, capabilities, memory, memoryMap, heki, hostFrame } = machine;
+  const { virtualMachine, capabilities, memory, memoryMap, heki, hostFrame, vcpus } = machine;
   const { kernel } = machine;
   const { levels, text } = kernel.layout;
   const base = virtualAddressOf(text);
   const regions = regionsOf(kernel, memoryMap);
   const symbols = [...IMAGE_SYMBOLS].reverse();
   return {
-    ...{ virtualMachine, capabilities, memory, heki, hostFrame, levels },
+    ...{ virtualMachine, capabilities, memory, heki, hostFrame, levels, vcpus },
     preFault: preFaultOf(virtualMachine),
     memoryMap,
     // It reserves none.

@@ -24,6 +24,7 @@ export function snapshotLife(
       const made = createMachine({ ...options, kernel: tables });
       const watched: WatchedMachine = {
         ...made,
+        vcpus: [made.vcpu],
         preFault: preFaultOf(made.virtualMachine),
         ...{ memoryMap, crashKernel, bpf },
         root: tables.root,

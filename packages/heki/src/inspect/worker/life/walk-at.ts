@@ -10,7 +10,7 @@ import {
   writeU64,
 } from '@heki/physical-memory';
 import type { Access } from '@heki/x86';
-import { InputError } from '../../../failure.ts';
+import { InputError, UsageError } from '../../../failure.ts';
 import { hex16 } from '../../../hex.ts';
 import { outcomeText } from '../../../translate/translation-text.ts';
 import { detailsOf, PLAIN, registersOfWalk, stepView } from '../walk-view.ts';
@@ -23,10 +23,11 @@ import type { WatchedMachine } from './watched-machine.ts';
  * What an access meets on a machine that lives, through both stages: each entry of the guest's walk, and the walk of the second level by
  * which that entry was read. Edits are made in the machine's own memory: it must not be used any more.
  *
- * @throws {UsageError} for what is no address
+ * @throws {UsageError} for what is no address, or no virtual CPU
  * @throws {InputError} for an edit where there is no memory
  */
-export function walkAt(machine: WatchedMachine, query: WalkQuery, where: string): WalkAnswer {
+export function walkAt(watched: WatchedMachine, query: WalkQuery, where: string): WalkAnswer {
+  const machine = onCpu(watched, query.cpu);
   const { vcpu, memory } = machine;
   const va = machine.resolve(query.address.trim());
   edit(machine, query.edits);
@@ -68,6 +69,14 @@ export function walkAt(machine: WatchedMachine, query: WalkQuery, where: string)
     warnings: [],
     command: null,
   };
+}
+
+/** The machine with the virtual CPU of this number as that which is looked at. Each has registers of its own, and may have paging off. */
+function onCpu(machine: WatchedMachine, number: number | undefined): WatchedMachine {
+  if (number === undefined) return machine;
+  const vcpu = machine.vcpus[number];
+  if (vcpu !== undefined) return { ...machine, vcpu };
+  throw new UsageError(`virtual CPU ${number}: expected one of 0 to ${machine.vcpus.length - 1}`);
 }
 
 const REFUSED_AT = {

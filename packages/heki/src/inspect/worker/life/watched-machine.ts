@@ -27,6 +27,7 @@ export interface WatchedMachine {
   readonly memoryMap: MemoryMap<Gfn>;
   /** The processor that the kernel runs on just now. */
   readonly vcpu: Vcpu;
+  readonly vcpus: readonly Vcpu[];
   /** Heki's core in the kernel. */
   readonly heki: HekiGuest;
   /** The kernel's page tables. */
