@@ -1,3 +1,4 @@
+import { quoted } from '../shell-word.ts';
 import type { CommandWords, OptionWords } from './command-words.ts';
 
 /** The script for zsh: `source <(heki completion zsh)`, or as the file `_heki` in a folder of $fpath. */
@@ -38,8 +39,4 @@ function specs({ flags, meaning, value }: OptionWords): string[] {
       ? { none: '', file: ':file:_files', word: ':value: ' }[value]
       : `:value:(${value.join(' ')})`;
   return flags.map((flag) => quoted(`${flag}[${text}]${action}`));
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -22,9 +22,11 @@ export async function writeStories(
   overwrite: boolean,
 ): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
+    // Not with the folders above: where one can have none in it, as in /proc, Node tries for ever.
+    await mkdir(folder);
   } catch (error) {
-    throw new OutputError(fileErrorText(error) ?? String(error), { file: folder }, error);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw new OutputError(fileErrorText(error) ?? String(error), { file: folder }, error);
   }
   const files = counterexamples.flatMap(({ property, actions }) => {
     const says = properties.find(({ id }) => id === property)?.says ?? property;

@@ -22,6 +22,7 @@ import {
 import { processorText } from '../../assumed-processor.ts';
 import { hex16 } from '../../hex.ts';
 import { placeText } from '../../names/place-text.ts';
+import { shellWord } from '../../shell-word.ts';
 import { tablesLines } from '../../snapshot.ts';
 import type { TranslationAnswer } from '../../translate/translation-answer.ts';
 import {
@@ -63,7 +64,7 @@ export function walkView<Frame extends FrameNumber>(
       secondLevel: null,
     },
     warnings: warnings.map(({ message }) => message),
-    command: `heki translate ${source} ${hex(va)}${access.kind === 'read' ? '' : ` --access ${access.kind}`}${user}`,
+    command: `heki translate ${shellWord(source)} ${hex(va)}${access.kind === 'read' ? '' : ` --access ${access.kind}`}${user}`,
   };
 }
 
