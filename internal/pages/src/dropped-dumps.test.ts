@@ -1,18 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { buildFlattened, buildKdump, type KdumpPage } from '@heki/vmcore/testing/build-kdump';
+import { PACKING_FLAGS, type Packing, packedPages } from '@heki/vmcore/testing/packed-pages';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  buildFlattened,
-  buildKdump,
-  type KdumpPage,
-} from '../../../packages/vmcore/src/testing/build-kdump.ts';
-import {
-  PACKING_FLAGS,
-  type Packing,
-  packedPages,
-} from '../../../packages/vmcore/src/testing/packed-pages.ts';
 import { openBrowser, openUrl } from './browser.ts';
 import { type RunningInspector, startInspector } from './inspector.ts';
 
