@@ -20,10 +20,9 @@ function ran(): string {
   try {
     mkdirSync(join(folder, 'dumps'));
     for (const dump of DUMPS) copyFileSync(dump, join(folder, 'dumps', basename(dump)));
-    // One after the other: results come in the order in which they were done.
-    const args = ['fleet', 'run', 'dumps/*.elf.gz', '--concurrency', '1'];
+    const args = ['fleet', 'run', 'dumps/*.elf.gz'];
     const text = hekiProcess(args, folder).replaceAll(folder, '/srv').trimEnd();
-    return `\`\`\`console\n$ heki fleet run 'dumps/*.elf.gz' --concurrency 1\n${text}\n\`\`\``;
+    return `\`\`\`console\n$ heki fleet run 'dumps/*.elf.gz'\n${text}\n\`\`\``;
   } finally {
     rmSync(folder, { recursive: true });
   }
