@@ -12,12 +12,6 @@ export { type InterleavedOptions, interleavedMachine } from './interleaved/inter
 export { type LvbsHypervisor, lvbsMachine } from './lvbs/lvbs-machine.ts';
 export type { Machine, Property } from './machine.ts';
 export { type Replayed, replay } from './replay.ts';
-export {
-  type OtherProcessors,
-  type ScheduledHypervisor,
-  type ScheduledKernel,
-  scheduledKernel,
-} from './schedules/scheduled-kernel.ts';
 export { search } from './search.ts';
 export type { SavedSearch } from './search-record.ts';
 export type { Bounds, Counterexample, Progress, SearchResult } from './search-result.ts';

@@ -17,12 +17,12 @@ import {
   type Replayed,
   replay,
   type SearchResult,
-  scheduledKernel,
   search,
   searchTogether,
   TINY_CODE,
   type TogetherOptions,
 } from '@heki/explore';
+import { scheduledKernel } from '@heki/explore/schedules';
 import { guestDefects } from '@heki/guest';
 import { createHyperv, lvbsDefects } from '@heki/hyperv';
 import { createKvm } from '@heki/kvm';

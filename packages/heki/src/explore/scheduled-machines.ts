@@ -1,4 +1,4 @@
-import type { ScheduledHypervisor } from '@heki/explore';
+import type { ScheduledHypervisor } from '@heki/explore/schedules';
 import { createHyperv } from '@heki/hyperv';
 import { createKvm } from '@heki/kvm';
 import { initHekiOnKvm, initHekiOnLvbs } from '@heki/paravirt';
