@@ -22,6 +22,13 @@ const MOST_STOPS = 1500;
 /** Of the timeline's picture: each event is a button in the list below it. */
 const PICTURES = '.lanes svg';
 
+/** Waits until the page draws nothing more: rows of a list that has just been opened come a moment later. */
+async function settled(page: Page): Promise<void> {
+  const quiet =
+    'new Promise((resolve) => { let timer; const watch = new MutationObserver(() => wait()); const wait = () => { clearTimeout(timer); timer = setTimeout(() => { watch.disconnect(); resolve(); }, 1000); }; watch.observe(document.body, { subtree: true, childList: true, attributes: true }); wait(); })';
+  await page.evaluate(quiet);
+}
+
 /** Marks each element of the page that listens to something with what that is, as the browser itself has it. */
 async function markListeners(page: Page): Promise<void> {
   const session = await page.context().newCDPSession(page);
@@ -102,6 +109,7 @@ describe('whatever can be clicked is reached by Tab, and by arrow keys within a 
     const { page } = await openUrl(browser, `${inspector.url}#${place}`);
     await page.locator(shown).first().waitFor();
     await page.evaluate('for (const one of document.querySelectorAll("details")) one.open = true');
+    await settled(page);
     const { stops, unreached, deaf } = await beyondKeyboard(page);
     expect(unreached).toEqual([]);
     expect(deaf).toEqual([]);

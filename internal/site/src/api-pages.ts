@@ -107,8 +107,10 @@ function renameModule(module: DeclarationReflection, root: string, names: Map<st
   names.delete(path);
 }
 
+/** What has no built file is for this project's own tests, and is not published. */
 function sourceOf(target: unknown): string | undefined {
-  if (typeof target !== 'object' || target === null || !('@heki/source' in target)) return undefined;
+  if (typeof target !== 'object' || target === null || !('@heki/source' in target) || !('default' in target))
+    return undefined;
   const source = target['@heki/source'];
   return typeof source === 'string' && source.endsWith('.ts') ? source : undefined;
 }

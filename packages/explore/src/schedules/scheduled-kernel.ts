@@ -10,7 +10,7 @@ export type { OtherProcessors, ScheduledHypervisor };
 export interface ScheduledKernel {
   readonly name: string;
   readonly properties: readonly Property[];
-  /** Runs all schedules, as {@link exploreSchedules}; of those in which a property falls it keeps the one whose story has the fewest lines. */
+  /** Runs all schedules, as `exploreSchedules`; of those in which a property falls it keeps the one whose story has the fewest lines. */
   explore(bounds?: KernelScheduleBounds): KernelSchedules;
   /** Tells a story again, up to what cannot happen. */
   replay(story: readonly string[]): Replayed;
