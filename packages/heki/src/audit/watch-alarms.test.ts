@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { openSubject } from '../protect/open-subject.ts';
 import { fixturePath } from '../testing/run-command.ts';
 import { auditSubject } from './report.ts';
-import { alarmsOf, newAlarms } from './watch-alarms.ts';
+import { judge, newAlarms } from './watch-alarms.ts';
 
 test('a finding that grows is an alarm again, by pages or by another CPU that has it; one that shrinks is none', async () => {
   const subject = await openSubject(fixturePath('k61-256-nokaslr'), {});
@@ -12,7 +12,7 @@ test('a finding that grows is an alarm again, by pages or by another CPU that ha
   const [any] = audit.findings;
   if (any === undefined) throw new Error('expected a finding');
   const finding = (pages: number): Finding => ({ ...any, severity: 'high', pages });
-  const alarms = (...findings: Finding[]) => alarmsOf(audit, { ...audit, findings } satisfies Audit);
+  const alarms = (...findings: Finding[]) => judge(audit, { ...audit, findings } satisfies Audit).alarms;
   const ids = (before: readonly Finding[], now: readonly Finding[]): string[] =>
     newAlarms(alarms(...before), alarms(...now)).map(([id]) => id);
 

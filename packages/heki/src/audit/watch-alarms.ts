@@ -8,10 +8,19 @@ export interface Alarm {
   readonly size: number;
 }
 
-/** What is wrong at the moment `now`, by ids that stay the same as long as it lasts. */
-export function alarmsOf(first: Audit, now: Audit): Map<string, Alarm> {
+/** A moment, beside the first one. */
+export interface Judged {
+  readonly now: Audit;
+  readonly sameBoot: boolean;
+  /** What is wrong, by ids that stay the same as long as it lasts. */
+  readonly alarms: ReadonlyMap<string, Alarm>;
+}
+
+/** What is wrong at the moment `now`. Of another boot than that of `first`, nothing is compared: it is a first moment itself. */
+export function judge(first: Audit, now: Audit): Judged {
+  const comparison = compareKernels(first, now);
   const alarms = new Map<string, Alarm>();
-  for (const change of sealedChanges(compareKernels(first, now), first.kernel)) {
+  for (const change of sealedChanges(comparison, first.kernel)) {
     alarms.set(idOf(change), { text: changeText(change), size: 1 });
   }
   for (const { severity, fingerprint, summary, pages } of now.findings) {
@@ -20,7 +29,7 @@ export function alarmsOf(first: Audit, now: Audit): Map<string, Alarm> {
     const { size = 0 } = alarms.get(fingerprint) ?? {};
     alarms.set(fingerprint, { text: `${severity}: ${summary}`, size: size + 1 + pages });
   }
-  return alarms;
+  return { now, sameBoot: comparison.sameBoot, alarms };
 }
 
 /** Of `now` what did not stand before, or has grown. */

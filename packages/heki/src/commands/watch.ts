@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Audit, compareKernels } from '@heki/audit';
+import type { Audit } from '@heki/audit';
 import { isLiveGuest } from '@heki/vmcore/node';
 import { auditSubject, auditWarnings } from '../audit/report.ts';
-import { type Alarm, alarmsOf, newAlarms } from '../audit/watch-alarms.ts';
+import { type Alarm, type Judged, judge, newAlarms } from '../audit/watch-alarms.ts';
 import { ExitCode } from '../failure.ts';
 import { failureOf } from '../file-error.ts';
 import type { CommandIo } from '../io.ts';
@@ -82,14 +82,14 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
     everyMs: every,
     warnings: warningsJson(beginning.warnings),
   });
-  await raise(alarmsOf(first, first));
+  await raise(judge(first, first).alarms);
   let due = performance.now() + every;
   while (!(untilFinding && alarms > 0) && (await passes(due - performance.now(), interrupted))) {
     // Looking takes a part of the period, and does not lengthen it.
     due = Math.max(due, performance.now()) + every;
-    let now: Audit;
+    let judged: Judged;
     try {
-      now = await lookQuickly(source, (quick) => isNews(first, standing, quick));
+      judged = await lookQuickly(source, first, standing);
       failures = 0;
     } catch (error) {
       const { kind, message } = failureOf(error);
@@ -98,38 +98,41 @@ export async function watch(source: string, options: WatchOptions, io: CommandIo
       continue;
     }
     moments++;
-    if (!compareKernels(first, now).sameBoot) {
+    if (!judged.sameBoot) {
       await tell({ event: 'reboot' });
-      first = now;
+      first = judged.now;
       standing = new Map();
     }
-    await raise(alarmsOf(first, now));
+    await raise(judged.alarms);
   }
   await tell({ event: 'end', moments, alarms });
   return alarms > 0 ? ExitCode.FAILURE : ExitCode.SUCCESS;
 }
 
 /**
- * The moment of a guest that goes on while it is looked at, unless what it seems to be `isNews`, or cannot be read: tables that changed meanwhile
- * may tell what never was. Then it is made to stand.
+ * The moment of a guest that goes on while it is looked at, unless there is news in it, or it cannot be read: tables that changed meanwhile may tell
+ * what never was. Then it is made to stand.
  */
-async function lookQuickly(source: string, isNews: (audit: Audit) => boolean): Promise<Audit> {
+async function lookQuickly(
+  source: string,
+  first: Audit,
+  standing: ReadonlyMap<string, Alarm>,
+): Promise<Judged> {
   if (isLiveGuest(source)) {
     try {
-      const { audit } = await look(source, { whileItRuns: true });
-      if (!isNews(audit)) return audit;
+      const quick = judge(first, (await look(source, { whileItRuns: true })).audit);
+      if (!isNews(quick, standing)) return quick;
     } catch (error) {
       if (failureOf(error).kind !== 'input') throw error;
     }
   }
-  return (await look(source)).audit;
+  return judge(first, (await look(source)).audit);
 }
 
-/** Whether there is something to tell of `now`. */
-function isNews(first: Audit, standing: ReadonlyMap<string, Alarm>, now: Audit): boolean {
-  if (!compareKernels(first, now).sameBoot) return true;
-  const alarms = alarmsOf(first, now);
-  return newAlarms(standing, alarms).length > 0 || [...standing.keys()].some((id) => !alarms.has(id));
+/** Whether there is something to tell beside what stands. */
+function isNews({ sameBoot, alarms }: Judged, standing: ReadonlyMap<string, Alarm>): boolean {
+  const isOver = (id: string): boolean => !alarms.has(id);
+  return !sameBoot || newAlarms(standing, alarms).length > 0 || [...standing.keys()].some(isOver);
 }
 
 async function look(
