@@ -1,22 +1,7 @@
-import { createHyperv, type LvbsDefectId } from '@heki/hyperv';
-import { initHekiOnLvbs } from '@heki/paravirt';
 import { expect, test } from 'vitest';
-import { type OtherProcessors, type ScheduledKernel, scheduledKernel } from './scheduled-kernel.ts';
+import { lvbs, STORES } from '../testing/lvbs-schedules.ts';
 
-const lvbs = (others: OtherProcessors, ...defects: readonly LvbsDefectId[]): ScheduledKernel =>
-  scheduledKernel(
-    {
-      name: 'lvbs',
-      create: (trusted) =>
-        createHyperv({ trusted, defects: Object.fromEntries(defects.map((id) => [id, true])) }),
-      driver: initHekiOnLvbs,
-    },
-    others,
-  );
-
-/** One store of another processor: every moment of the load can be tried without any reduction, too. */
-const STORES: OtherProcessors = [['stores to']];
-
+// Every moment of the load can be tried without any reduction, too.
 test('every moment at which another processor stores shows what those show that are left', () => {
   const kernel = lvbs(STORES, 'B-L6');
   const few = kernel.explore();

@@ -1,21 +1,8 @@
-import { createHyperv, type LvbsDefectId } from '@heki/hyperv';
 import { createKvm } from '@heki/kvm';
-import { initHekiOnKvm, initHekiOnLvbs } from '@heki/paravirt';
+import { initHekiOnKvm } from '@heki/paravirt';
 import { describe, expect, test } from 'vitest';
-import { type OtherProcessors, type ScheduledKernel, scheduledKernel } from './scheduled-kernel.ts';
-
-const lvbs = (others: OtherProcessors, ...defects: readonly LvbsDefectId[]): ScheduledKernel =>
-  scheduledKernel(
-    {
-      name: 'lvbs',
-      create: (trusted) =>
-        createHyperv({ trusted, defects: Object.fromEntries(defects.map((id) => [id, true])) }),
-      driver: initHekiOnLvbs,
-    },
-    others,
-  );
-
-const STORES: OtherProcessors = [['stores to']];
+import { lvbs, STORES } from '../testing/lvbs-schedules.ts';
+import { scheduledKernel } from './scheduled-kernel.ts';
 
 describe('a kernel that loads a signed module while another processor stores to its text', () => {
   const first = ({ fallen }: { readonly fallen: number }): boolean => fallen > 0;
