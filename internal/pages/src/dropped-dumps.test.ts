@@ -6,6 +6,7 @@ import { PACKING_FLAGS, type Packing, packedPages } from '@heki/vmcore/testing/p
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openBrowser, openUrl } from './browser.ts';
+import { segmentsOf } from './core-as-dumps.ts';
 import { type RunningInspector, startInspector } from './inspector.ts';
 
 const PAGE = 4096;
@@ -22,14 +23,12 @@ const { notes, frames } = (() => {
   if (noted === undefined) throw new Error('the core has no notes');
   return {
     notes: elf.subarray(field(noted + 8), field(noted + 8) + field(noted + 32)),
-    frames: headers
-      .filter((at) => elf.readUInt32LE(at) === 1)
-      .flatMap((at) =>
-        Array.from({ length: field(at + 32) / PAGE }, (_, page) => ({
-          frame: field(at + 24) / PAGE + page,
-          bytes: elf.subarray(field(at + 8) + PAGE * page, field(at + 8) + PAGE * (page + 1)),
-        })),
-      ),
+    frames: segmentsOf(elf).flatMap(({ offset, start, length }) =>
+      Array.from({ length: length / PAGE }, (_, page) => ({
+        frame: start / PAGE + page,
+        bytes: elf.subarray(offset + PAGE * page, offset + PAGE * (page + 1)),
+      })),
+    ),
   };
 })();
 

@@ -2,9 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
-import { type PreviewServer, preview } from 'vite';
+import type { PreviewServer } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openBrowser, openUrl, violations } from './browser.ts';
+import { serveFolder } from './serve-folder.ts';
 
 const SITE = fileURLToPath(new URL('../../site', import.meta.url));
 
@@ -17,15 +18,7 @@ let home: string;
 beforeAll(async () => {
   if (!existsSync(join(SITE, 'dist-site/index.html')))
     throw new Error('there is no site: npm run docs:build makes it');
-  server = await preview({
-    root: SITE,
-    configFile: false,
-    logLevel: 'silent',
-    appType: 'mpa',
-    build: { outDir: 'dist-site' },
-    preview: { port: 0, host: '127.0.0.1' },
-  });
-  home = server.resolvedUrls?.local[0] ?? '';
+  ({ server, home } = await serveFolder(SITE, 'dist-site'));
   browser = await openBrowser();
 });
 afterAll(async () => {

@@ -2,27 +2,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { preview } from 'vite';
 import { expect, test } from 'vitest';
 import { openBrowser, openUrl } from './browser.ts';
 import { heki } from './inspector.ts';
+import { serveFolder } from './serve-folder.ts';
 
 const DUMP = fileURLToPath(new URL('../../../fixtures/k61-256-nokaslr-pti.elf.gz', import.meta.url));
 
 test('what heki inspect --static writes opens its own kernel and dropped dumps, from any server, and sends nothing', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'heki-static-'));
   heki('inspect', '--static', join(folder, 'site'));
-  const server = await preview({
-    root: folder,
-    configFile: false,
-    logLevel: 'silent',
-    appType: 'mpa',
-    build: { outDir: 'site' },
-    preview: { port: 0, host: '127.0.0.1' },
-  });
+  const { server, home } = await serveFolder(folder, 'site');
   const browser = await openBrowser();
   try {
-    const { page, said, requests } = await openUrl(browser, server.resolvedUrls?.local[0] ?? '');
+    const { page, said, requests } = await openUrl(browser, home);
     await page.locator('canvas.map').waitFor();
     const before = requests.length;
     await page.locator('input[type=file]').setInputFiles(DUMP);
