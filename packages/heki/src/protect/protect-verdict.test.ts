@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { HYPERVISORS } from '../hypervisors.ts';
-import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+import { fixturePath, projectFile, ranOnce, runCommand } from '../testing/run-command.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 import { openSubject } from './open-subject.ts';
 import { protectKernel } from './protect-kernel.ts';
@@ -22,7 +22,7 @@ const SETTINGS = {
 } as const;
 
 async function protect(path: string, ...args: string[]) {
-  const { exitCode, stdout, stderr } = await runCommand(['protect', path, ...args, '--json']);
+  const { exitCode, stdout, stderr } = await ranOnce('protect', path, '--json', ...args);
   expect(stderr).toBe('');
   return { exitCode, report: JSON.parse(stdout) };
 }

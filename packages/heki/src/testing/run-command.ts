@@ -44,6 +44,19 @@ export async function runCommand(
   return { exitCode, stdout: String(stdout), stderr: String(Buffer.concat(written.stderr)), bytes: stdout };
 }
 
+const RAN = new Map<string, Promise<CommandResult>>();
+
+/**
+ * What a command prints that reads nothing but files of the project: it is run once, however many tests look at that, in whatever files
+ * they stand.
+ */
+export function ranOnce(...args: readonly string[]): Promise<CommandResult> {
+  const key = JSON.stringify(args);
+  const result = RAN.get(key) ?? runCommand(args);
+  RAN.set(key, result);
+  return result;
+}
+
 /** The path of a file in the project's `fixtures` or `vectors`. */
 export function projectFile(path: string): string {
   return fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
