@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, test } from 'vitest';
 import { expectAttacks, expectPublishedRanges } from './testing/attack-table.ts';
+import { expectTextOfQemu } from './testing/expect-text-of-qemu.ts';
 import { expectSameVerdict } from './testing/protect-verdict.ts';
 import { FIXTURES } from './testing/run-command.ts';
 
@@ -19,6 +20,8 @@ describe.each(FIXTURES)('%s', (name) => {
   ] as const)('has the attack table that is known, %s, with MBEC: %s', (profile, mbec) =>
     expectAttacks(name, profile, mbec),
   );
+
+  test("is walked exactly as QEMU's text has it", () => expectTextOfQemu(name));
 
   test('sends under rfc-v2 what the published guest core sends', () => expectPublishedRanges(name));
 

@@ -6,23 +6,20 @@ import { CR4 } from '@heki/x86';
 import { afterAll, describe, expect, test } from 'vitest';
 import { expectAttacks, expectPublishedRanges, protect, shortly } from '../testing/attack-table.ts';
 import { controlRegister, coreBytes, setControlRegister } from '../testing/mutated-core.ts';
-import { type Fixture, fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+import {
+  FIXTURES_OF_EACH_KIND,
+  type Fixture,
+  fixturePath,
+  projectFile,
+  ranOnce,
+  runCommand,
+} from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-protect-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-/** Of every kind of kernel one, with 4 levels and 5, KASLR and page-table isolation: `fixtures.long.test.ts` has all of them. */
-const OF_EACH_KIND: readonly Fixture[] = [
-  'k61-256-la57-kaslr',
-  'k61-256-nokaslr',
-  'k61-256-nokaslr-pti',
-  'k61-256-rodataoff',
-  'k61-256-tampered-text-alias',
-  'stage61-rest_init',
-];
-
 describe('the attack table', () => {
-  test.each(OF_EACH_KIND)('is right for %s, rfc-v2, with MBEC', (name) =>
+  test.each(FIXTURES_OF_EACH_KIND)('is right for %s, rfc-v2, with MBEC', (name) =>
     expectAttacks(name, 'rfc-v2', true),
   );
 
@@ -91,7 +88,7 @@ describe('the bits of control registers that are enforced', () => {
 });
 
 describe('what the kernel sends', () => {
-  test.each(OF_EACH_KIND)(
+  test.each(FIXTURES_OF_EACH_KIND)(
     'is under rfc-v2 what the published guest core sends for %s',
     expectPublishedRanges,
   );
@@ -125,7 +122,7 @@ describe('what the kernel sends', () => {
 
 describe('the report for people', () => {
   test('shows the embedded Debian kernel when no snapshot is named', async () => {
-    const { exitCode, stdout, stderr } = await runCommand(['protect']);
+    const { exitCode, stdout, stderr } = await ranOnce('protect');
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
     expect(stdout).toContain('Linux 6.1.0-56-cloud-amd64 (Debian 6.1.192-2)');
     expect(stdout).toContain(
@@ -149,14 +146,14 @@ describe('the report for people', () => {
   });
 
   test('warns of pages that are writable here and executable there, and says where', async () => {
-    const { stdout } = await runCommand(['protect', fixturePath('k61-256-tampered-text-alias')]);
+    const { stdout } = await ranOnce('protect', fixturePath('k61-256-tampered-text-alias'));
     expect(stdout).toContain(
       'WARNING: 512 pages are writable through one mapping and executable through another.',
     );
     expect(stdout).toContain(
       'guest-physical 0x1000000-0x11fffff, writable at 0xffff888001000000 (direct map, of _text, in kernel text, 0xffffffff81000000), executable at 0xffffffff81000000 (_text, in kernel text)',
     );
-    const { stdout: sound } = await runCommand(['protect']);
+    const { stdout: sound } = await ranOnce('protect');
     expect(sound).not.toContain('WARNING');
   });
 

@@ -79,6 +79,16 @@ export const FIXTURES = [
 
 export type Fixture = (typeof FIXTURES)[number];
 
+/** Of every kind one, with 4 levels and 5, KASLR and page-table isolation: `fixtures.long.test.ts` has all of them. */
+export const FIXTURES_OF_EACH_KIND: readonly Fixture[] = [
+  'k61-256-la57-kaslr',
+  'k61-256-nokaslr',
+  'k61-256-nokaslr-pti',
+  'k61-256-rodataoff',
+  'k61-256-tampered-text-alias',
+  'stage61-rest_init',
+];
+
 /** The path of a fixture's dump. */
 export function fixturePath(name: Fixture): string {
   return projectFile(`fixtures/${name}.elf.gz`);
