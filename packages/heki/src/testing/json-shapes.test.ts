@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import type { SchemaName } from '../report/report-header.ts';
 import { JSON_SHAPES } from './json-shapes.ts';
-import { fixturePath, projectFile, runCommand } from './run-command.ts';
+import { fixturePath, projectFile, ranOnce, runCommand } from './run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-shapes-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -96,7 +96,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['error', ['boot', '--vcpus', '0', '--json']],
   ['error', ['boot', '--scenario', projectFile('package.json'), '--json']],
 ])('what is printed as %s for %j has the published shape', async (name, args) => {
-  const { stdout } = await runCommand(args);
+  const { stdout } = await ranOnce(...args);
   const value = JSON.parse(stdout);
   // A dump without the tables that were asked for is an error, in JSON as well.
   expect(faults(value.error === undefined ? name : 'error', value)).toEqual([]);
@@ -116,7 +116,7 @@ test('JSON says that the model of a hypervisor is unjudged', async () => {
   const unjudged = { id: 'unjudged', message: 'no outside implementation has judged the model of xen' };
   for (const args of [['protect'], BOOT, ['backends', 'xen']]) {
     const hypervisor = args[0] === 'backends' ? [] : ['--hypervisor', 'xen'];
-    const parsed = JSON.parse((await runCommand([...args, ...hypervisor, '--json'])).stdout);
+    const parsed = JSON.parse((await ranOnce(...args, ...hypervisor, '--json')).stdout);
     expect((parsed.backends?.[0] ?? parsed).warnings[0]).toEqual(unjudged);
   }
 });
