@@ -11,14 +11,22 @@ const DIRECT_FRAMES = 2 ** 30;
 const FIRST_SLAB = 8;
 const LARGEST_SLAB = 64;
 
+/** Room for as many chunks before there is need for more: 256 MiB. */
+const CHUNKS_AT_FIRST = 64;
+
 type Chunk = (Uint32Array | undefined)[];
+
+/** An array without holes, which would be looked up more slowly. */
+function nothing<Value>(length: number): (Value | undefined)[] {
+  return new Array<Value | undefined>(length).fill(undefined);
+}
 
 /**
  * Pages by frame number, sparse over 2^40 frames. Every step of every page walk looks a page up here: that
  * takes two array loads and allocates nothing.
  */
 export class PageStore {
-  readonly #direct: (Chunk | undefined)[] = [];
+  #direct = nothing<Chunk>(CHUNKS_AT_FIRST);
   readonly #distant = new Map<number, Chunk>();
   #slab = new ArrayBuffer(0);
   #slabPages = FIRST_SLAB / 2;
@@ -57,12 +65,15 @@ export class PageStore {
     const distant = number >= DIRECT_FRAMES / CHUNK_FRAMES;
     const existing = distant ? this.#distant.get(number) : this.#direct[number];
     if (existing !== undefined) return existing;
-    const chunk = new Array<Uint32Array | undefined>(CHUNK_FRAMES).fill(undefined);
+    const chunk = nothing<Uint32Array>(CHUNK_FRAMES);
     if (distant) {
       this.#distant.set(number, chunk);
     } else {
-      // Filled one by one: an array with holes would be looked up more slowly.
-      while (this.#direct.length <= number) this.#direct.push(undefined);
+      if (number >= this.#direct.length) {
+        const grown = nothing<Chunk>(Math.max(2 * this.#direct.length, number + 1));
+        for (const [index, each] of this.#direct.entries()) grown[index] = each;
+        this.#direct = grown;
+      }
       this.#direct[number] = chunk;
     }
     return chunk;
