@@ -18,6 +18,7 @@ import { kvmApiPage } from './kvm-api.ts';
 import { limitsPage } from './limits.ts';
 import { guestPage } from './mapping-way.ts';
 import { type Page, writeParts } from './page.ts';
+import { protectYourGuestPage } from './protect-your-guest.ts';
 import { readmePicture } from './readme.ts';
 import { ciJobPage, crashedMachinePage, libvirtPage, runningQemuPage } from './real-guests.ts';
 import { secondLevelPage } from './second-level.ts';
@@ -31,6 +32,7 @@ const PAGES: readonly Page[] = [
   layersPicture,
   packagesPicture,
   tenMinutesPage,
+  protectYourGuestPage,
   teachPage,
   secondLevelPage,
   eptViolationPage,

@@ -51,10 +51,17 @@ export const runningQemuPage: Page = {
   parts: { translation: () => block('translate', GUEST, TEXT) },
 };
 
+/** A kernel whose text can be written through the direct map. */
+const TAMPERED = 'k61-256-tampered-text-alias.elf.gz';
+
 /** What kdump left of a machine. */
 export const crashedMachinePage: Page = {
   file: 'docs/real-guests/crashed-machine.md',
-  parts: { audit: () => audit('formats/kdump-makedumpfile.gz', 14) },
+  parts: {
+    audit: () => audit('formats/kdump-makedumpfile.gz', 14),
+    finding: () => audit(TAMPERED, 12),
+    entry: () => block('translate', `fixtures/${TAMPERED}`, '0xffff888001000000', '--access', 'write'),
+  },
 };
 
 /** A kernel in continuous integration. */

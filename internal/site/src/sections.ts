@@ -16,21 +16,30 @@ const FINDINGS = readdirSync(join(import.meta.dirname, '../../../docs/findings')
   .map((file) => `findings/${file.replace(/\.md$/, '')}`);
 
 export const SECTIONS: readonly Section[] = [
-  { title: 'Start', pages: ['ten-minutes', 'paths', 'limits', 'verdicts', 'packages', 'teach'] },
+  { title: 'Start', pages: ['ten-minutes', 'paths', 'limits', 'verdicts', 'packages'] },
+  {
+    title: 'Tutorials',
+    pages: [
+      'protect-your-guest',
+      'real-guests/crashed-machine',
+      'write-a-scenario',
+      'write-an-attack',
+      'write-a-backend',
+      'teach',
+    ],
+  },
   {
     title: 'Your own guest',
     pages: [
       'real-guests',
       'real-guests/running-qemu',
       'real-guests/libvirt',
-      'real-guests/crashed-machine',
       'real-guests/ci-job',
       'fleet',
       'audit-page',
       'inspector',
     ],
   },
-  { title: 'Extend it', pages: ['write-a-scenario', 'write-an-attack', 'write-a-backend'] },
   { title: 'How it works', pages: ['guest', 'kvm', 'ept-violation', 'second-level', 'authenticated-code'] },
   {
     title: 'What was found',
