@@ -30,8 +30,9 @@ export function stateOfManifests() {
   return `${process.version}\n${stateOfFiles(root, manifests())}`;
 }
 
-export function isSetUp() {
-  return isInstalledAsRecorded() && isBuilt();
+/** @param {boolean} checked whether the types have to be right, too */
+export function isSetUp(checked) {
+  return isInstalledAsRecorded() && isBuilt(checked);
 }
 
 function isInstalledAsRecorded() {

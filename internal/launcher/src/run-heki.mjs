@@ -3,12 +3,16 @@ import { pathToFileURL } from 'node:url';
 import { isSetUp } from './is-set-up.mjs';
 import { root } from './root.mjs';
 
-/** Sets up what is missing. Answers whether heki can run; tells why not. */
-export async function setUpOrTell() {
-  if (isSetUp()) return true;
+/**
+ * Sets up what is missing. Answers whether heki can run; tells why not.
+ *
+ * @param {{ readonly checked?: boolean }} [options] `checked`: no type in any source may be wrong
+ */
+export async function setUpOrTell({ checked = false } = {}) {
+  if (isSetUp(checked)) return true;
   const { SetUpError, setUp } = await import('./set-up.mjs');
   try {
-    await setUp();
+    await setUp(checked);
     return true;
   } catch (error) {
     if (!(error instanceof SetUpError)) throw error;

@@ -4,8 +4,12 @@ import { PAGE_WORDS } from './address.ts';
 const CHUNK_FRAMES = 1024;
 /** Frames below this (4 TiB) are looked up in an array, which grows to the highest one stored; others in a map. */
 const DIRECT_FRAMES = 2 ** 30;
-/** Pages whose words share one buffer, so that a page costs a view and not a buffer of its own. */
-const PAGES_PER_SLAB = 64;
+/**
+ * Pages whose words share one buffer, so that a page costs a view and not a buffer of its own: in the first, and in the largest. Each has
+ * twice as many as the one before, so that a memory of which little is used costs little.
+ */
+const FIRST_SLAB = 8;
+const LARGEST_SLAB = 64;
 
 type Chunk = (Uint32Array | undefined)[];
 
@@ -16,8 +20,9 @@ type Chunk = (Uint32Array | undefined)[];
 export class PageStore {
   readonly #direct: (Chunk | undefined)[] = [];
   readonly #distant = new Map<number, Chunk>();
-  #slab: ArrayBuffer | undefined;
-  #slabUsed = PAGES_PER_SLAB;
+  #slab = new ArrayBuffer(0);
+  #slabPages = FIRST_SLAB / 2;
+  #slabUsed = FIRST_SLAB / 2;
   #size = 0;
 
   /** The number of pages stored. */
@@ -36,8 +41,9 @@ export class PageStore {
 
   /** Stores a new page of zeroes at `frame`, in place of what was there, and returns it. */
   add(frame: number): Uint32Array {
-    if (this.#slab === undefined || this.#slabUsed === PAGES_PER_SLAB) {
-      this.#slab = new ArrayBuffer(PAGES_PER_SLAB * PAGE_WORDS * 4);
+    if (this.#slabUsed === this.#slabPages) {
+      this.#slabPages = Math.min(2 * this.#slabPages, LARGEST_SLAB);
+      this.#slab = new ArrayBuffer(this.#slabPages * PAGE_WORDS * 4);
       this.#slabUsed = 0;
     }
     const page = new Uint32Array(this.#slab, this.#slabUsed++ * PAGE_WORDS * 4, PAGE_WORDS);

@@ -76,6 +76,13 @@ export const standingOn = (root: number) => ({ cpus: [{ ...cpu, cr3: BigInt(root
 const sound = new Map<string, ReadonlySet<string>>();
 const keyOf = ({ severity, fingerprint }: Finding): string => `${severity} ${fingerprint}`;
 
+/** Whether `finding` is not one of those of the fixture `name` as it is. */
+export function isFresh(finding: Finding, name: string): boolean {
+  const before = sound.get(name) ?? new Set(auditKernel(tamperedKernel(name).subject()).findings.map(keyOf));
+  sound.set(name, before);
+  return !before.has(keyOf(finding));
+}
+
 /** All that is found after an attack, and of it what is new and bad enough. */
 export function findingsAfter({ on, tamper, least = 'high' }: Attack): {
   readonly all: readonly Finding[];
@@ -83,11 +90,9 @@ export function findingsAfter({ on, tamper, least = 'high' }: Attack): {
 } {
   const name = on ?? 'k61-256-nokaslr';
   const kernel = tamperedKernel(name);
-  const before = sound.get(name) ?? new Set(auditKernel(kernel.subject()).findings.map(keyOf));
-  sound.set(name, before);
   const changes = tamper(kernel) ?? {};
   const all = auditKernel(kernel.subject(changes)).findings;
-  return { all, fresh: all.filter((one) => isAtLeast(one.severity, least) && !before.has(keyOf(one))) };
+  return { all, fresh: all.filter((one) => isAtLeast(one.severity, least) && isFresh(one, name)) };
 }
 
 /** `severity id` of `findings`, each once. */

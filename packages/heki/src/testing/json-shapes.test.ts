@@ -48,7 +48,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['replay', REPLAY],
   ['replay', [...REPLAY, '--profile', 'rfc-v2', '--strict']],
 ])('what %s prints for %j has the published shape, and its exit code', async (command, args) => {
-  const { exitCode, stdout, stderr } = await runCommand([...args, '--json']);
+  const { exitCode, stdout, stderr } = await ranOnce(...args, '--json');
   expect(stderr).toBe('');
   const value = JSON.parse(stdout);
   expect(faults(command, value)).toEqual([]);
@@ -114,9 +114,12 @@ test('what inspect prints for a script has the published shape', async () => {
 
 test('JSON says that the model of a hypervisor is unjudged', async () => {
   const unjudged = { id: 'unjudged', message: 'no outside implementation has judged the model of xen' };
-  for (const args of [['protect'], BOOT, ['backends', 'xen']]) {
-    const hypervisor = args[0] === 'backends' ? [] : ['--hypervisor', 'xen'];
-    const parsed = JSON.parse((await ranOnce(...args, ...hypervisor, '--json')).stdout);
+  for (const args of [
+    ['protect', '--hypervisor', 'xen'],
+    [...BOOT, '--hypervisor', 'xen'],
+    ['backends', 'xen'],
+  ]) {
+    const parsed = JSON.parse((await ranOnce(...args, '--json')).stdout);
     expect((parsed.backends?.[0] ?? parsed).warnings[0]).toEqual(unjudged);
   }
 });

@@ -1,7 +1,7 @@
 import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm } from '@heki/kvm';
-
+import { SMALL_KERNEL } from '@heki/linux';
 import { initHekiOnKvm, initHekiOnLvbs } from '@heki/paravirt';
 import type { VirtualAddress } from '@heki/physical-memory';
 import { type Agent, createScheduler, type Scheduler } from '@heki/vcpu';
@@ -53,7 +53,8 @@ function race(platform: Platform, { seed, schedule = [] }: Order): Race {
   let scheduler: Scheduler | undefined;
   const machine = createLinuxMachine({
     ...platform(),
-    memoryMap: pcMemoryMap(64 * 2 ** 20),
+    memoryMap: pcMemoryMap(32 * 2 ** 20),
+    kernel: SMALL_KERNEL,
     vcpus: 2,
     interleave: () => void scheduler?.step(),
   });
