@@ -9,9 +9,11 @@ import { WORKLOAD_SETTINGS, WORKLOADS, type WorkloadOutcome } from '@heki/scenar
 import stringWidth from 'string-width';
 import { afterAll, describe, expect, test } from 'vitest';
 import { workloadText } from '../boot/workload-text.ts';
+import { protectReport } from '../commands/protect.ts';
+import { protectText } from '../protect/protect-text.ts';
 import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 import { guardedIo } from './guarded-io.ts';
-import { writeReport } from './write-report.ts';
+import { type Report, writeReport } from './write-report.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-terminal-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -32,8 +34,6 @@ function beginningOfLife(): string {
 }
 
 const COMMANDS: readonly (readonly string[])[] = [
-  ['protect', kernel],
-  ['protect', kernel, '--profile', 'rfc-v2', '--no-mbec'],
   ['audit', fixturePath('k61-256-tampered-text-alias')],
   ['boot', '--memory', '64MiB'],
   ['replay', beginningOfLife(), '--profile', 'rfc-v2'],
@@ -66,6 +66,32 @@ async function expectToFit(print: (columns: number) => Promise<string>): Promise
   }
 }
 
+/** The same of a report that is made once, as commands write it. */
+function expectReportToFit(text: Report['text']): Promise<void> {
+  return expectToFit(async (columns) => {
+    let printed = '';
+    const output = {
+      write: (data: string | Uint8Array) => {
+        printed += data;
+        return Promise.resolve();
+      },
+      isTerminal: true,
+      columns,
+    };
+    const io = guardedIo([], { stdout: output, stderr: output, env: { LANG: 'C.UTF-8' } });
+    await writeReport('protect', { json: () => ({}), text }, {}, io);
+    return printed;
+  });
+}
+
+test.each([{}, { profile: 'rfc-v2', mbec: false }] as const)(
+  'protect %j fits every terminal, and breaks between words',
+  async (options) => {
+    const { report, contents } = await protectReport(kernel, options);
+    await expectReportToFit((screen) => protectText(report, contents, screen));
+  },
+);
+
 test.each(COMMANDS)('%s %s fits every terminal, and breaks between words', (...args) =>
   expectToFit(async (columns) => (await runCommand(args, { terminal: columns })).stdout),
 );
@@ -87,22 +113,7 @@ test('boot --workload all fits every terminal, and breaks between words', async 
     workload,
     outcomes: WORKLOAD_SETTINGS.flatMap((_, column) => outcomes[(row + column) % outcomes.length] ?? []),
   }));
-  await expectToFit(async (columns) => {
-    let printed = '';
-    const output = {
-      write: (text: string | Uint8Array) => {
-        printed += text;
-        return Promise.resolve();
-      },
-      isTerminal: true,
-      columns,
-    };
-    const io = guardedIo([], { stdout: output, stderr: output, env: { LANG: 'C.UTF-8' } });
-    const text = (screen: Parameters<typeof workloadText>[2]) =>
-      workloadText(WORKLOAD_SETTINGS, rows, screen);
-    await writeReport('workloads', { json: () => ({}), text }, {}, io);
-    return printed;
-  });
+  await expectReportToFit((screen) => workloadText(WORKLOAD_SETTINGS, rows, screen));
 });
 
 describe('where the locale is not UTF-8', () => {
