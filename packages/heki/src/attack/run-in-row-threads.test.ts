@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CATALOGUE } from '@heki/attacks';
 import { afterAll, expect, test } from 'vitest';
-import { threadsFor } from './run-in-row-threads.ts';
+import { runInRowThreads, threadsFor } from './run-in-row-threads.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-rows-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -38,15 +39,10 @@ test('rows that threads run side by side are those that come one after the other
   expect(outcome).toEqual({ same: true, rows: names, done: names.toSorted() });
 });
 
-test('a thread that ends before its work is done is an error', () => {
-  const outcome = runScript(`
-    import { CATALOGUE } from ${built('attacks/dist/index.js')};
-    import { runInRowThreads } from ${built('heki/dist/attack/run-in-row-threads.js')};
-    const options = { attacks: CATALOGUE.slice(0, 1), machines: [], prove: false, onRow() {} };
-    const failed = runInRowThreads(new URL('data:text/javascript,process.exit(7)'), 1, options);
-    console.log(JSON.stringify(await failed.catch(({ message }) => message)));
-  `);
-  expect(outcome).toBe('a thread ended with 7');
+test('a thread that ends before its work is done is an error', async () => {
+  const options = { attacks: CATALOGUE.slice(0, 1), machines: [], prove: false, onRow() {} };
+  const failed = runInRowThreads(new URL('data:text/javascript,process.exit(7)'), 1, options);
+  await expect(failed).rejects.toThrow('a thread ended with 7');
 });
 
 test('threads are for the whole table, and for more than one processor', () => {
