@@ -11,8 +11,8 @@ async function expectNoHarm(casesIn: (folder: string) => readonly HostileCase[])
 
 everyTest('more commands do no harm on the dumps of hostile-inputs.test.ts', () =>
   expectNoHarm((folder) => [
-    ...corpusCases(folder, commandsInTurn(8)),
-    ...generatedCases(folder, commandsInTurn(8)),
+    ...corpusCases(folder, commandsInTurn(10)),
+    ...generatedCases(folder, commandsInTurn(10)),
   ]),
 );
 

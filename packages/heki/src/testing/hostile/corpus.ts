@@ -97,7 +97,6 @@ export function generatedCases(folder: string, readers: DumpReaders): HostileCas
     ['replay', file('empty-objects.json', `[[${'{},'.repeat(2 ** 21)}{}]]`)],
     ['replay', file('long-text.json', `["${'x'.repeat(2 ** 25)}"]`)],
     ['replay', file('bomb.json.gz', bomb)],
-    ['protect', KERNEL, '--kernel-config', file('bomb.config.gz', bomb)],
     ...commandsOn(file('bomb.elf.gz', bomb), folder).slice(1, 2),
     ...commandsOn(file('bomb-of-a-core.elf.gz', Buffer.concat([gzipSync(wideCore()), bomb])), folder).slice(
       0,
