@@ -33,6 +33,8 @@ interface MapFlags {
 /** The kernel of a fixture, over which page-table entries can be changed. */
 export interface TamperedKernel {
   readonly memory: Overlay<Gfn>;
+  /** The fixture's. */
+  readonly name: string;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
   /** Start of the direct map. */
   readonly directMap: bigint;
@@ -110,6 +112,7 @@ export function tamperedKernel(name: string): TamperedKernel {
   };
   return {
     memory,
+    name,
     symbols,
     directMap: BigInt(found.directMap.start) << 12n,
     root: found.root,

@@ -87,7 +87,7 @@ function race(platform: Platform, { seed, schedule = [] }: Order): Race {
 }
 
 describe('a module that somebody writes into while it is loaded', () => {
-  const seeds = Array.from({ length: 20 }, (_, seed) => seed);
+  const seeds = Array.from({ length: 8 }, (_, seed) => seed);
 
   test('runs with code of the attacker where what becomes executable is not checked', () => {
     const races = seeds.map((seed) => race(onKvm, { seed }));
@@ -102,7 +102,7 @@ describe('a module that somebody writes into while it is loaded', () => {
       fc.property(fc.nat(), (seed) => {
         expect(race(onLvbs, { seed }).changed).toBe(false);
       }),
-      { numRuns: 20 },
+      { numRuns: 4 },
     );
     // Either end is met: he came in time and was found out, or he came too late.
     const ends = seeds.map((seed) => race(onLvbs, { seed }));
