@@ -44,10 +44,12 @@ export const paging: VectorKind = {
   matches: (path) => /(^|\/)paging\/[^/]*\.txt(\.gz)?$/.test(path),
   run(path) {
     const result = new ResultCounter();
+    // Each case writes anew all that one before it can have written.
+    const memory = createMemory();
     for (const line of readLines(path)) {
       if (line === '' || line.startsWith('#')) continue;
       const expected = parse(line);
-      const got = run(expected);
+      const got = run(expected, memory);
       const wanted = describe(
         expected.fault,
         expected.error,
@@ -75,8 +77,7 @@ function parse(line: string): PagingCase {
   };
 }
 
-function run({ pteIn, pdeIn, pdeIgnore, names }: PagingCase): string {
-  const memory = createMemory();
+function run({ pteIn, pdeIn, pdeIgnore, names }: PagingCase, memory: PhysicalMemory<Gfn>): string {
   const address = (frame: number) => BigInt(frame) << 12n;
   const [pml4, pdpt, pd, pt] = TABLES;
   const put = (table: number, shift: bigint, value: bigint) => {

@@ -80,6 +80,11 @@ export function parseTwoStageCase(line: string): TwoStageCase {
   };
 }
 
+/** Pages of cases that are over, all 0 again: a case has a dozen, and to make them anew took longer than its walks. */
+const spare: Uint32Array[] = [];
+
+const takePage = (): Uint32Array => spare.pop() ?? new Uint32Array(1024);
+
 /** Memory that reads 0 where a case gives nothing, and knows which quadwords changed. */
 export class CaseMemory implements PhysicalMemory<Pfn> {
   readonly #pages = new Map<number, Uint32Array>();
@@ -101,7 +106,11 @@ export class CaseMemory implements PhysicalMemory<Pfn> {
 
   writablePage(frame: Pfn): Uint32Array {
     const page = this.#pageAt(frame);
-    if (!this.#before.has(frame)) this.#before.set(frame, page.slice());
+    if (!this.#before.has(frame)) {
+      const before = takePage();
+      before.set(page);
+      this.#before.set(frame, before);
+    }
     return page;
   }
 
@@ -119,10 +128,18 @@ export class CaseMemory implements PhysicalMemory<Pfn> {
     return found.sort();
   }
 
+  /** Gives the pages to the next case. */
+  free(): void {
+    for (const pages of [this.#pages, this.#before]) {
+      for (const page of pages.values()) spare.push(page.fill(0));
+      pages.clear();
+    }
+  }
+
   #pageAt(frame: number): Uint32Array {
     let page = this.#pages.get(frame);
     if (page === undefined) {
-      page = new Uint32Array(1024);
+      page = takePage();
       this.#pages.set(frame, page);
     }
     return page;
@@ -160,7 +177,9 @@ export function answerOfTranslate<Fault>(vector: TwoStageCase, model: TwoStageMo
   else if (outcome.kind === 'page-fault') text = pageFault(outcome.errorCode, outcome.address);
   else if (outcome.kind === 'second-level') text = model.describeFault(outcome.fault);
   else text = outcome.kind;
-  return [id, text, ...memory.changes()].join(' ');
+  const answer = [id, text, ...memory.changes()].join(' ');
+  memory.free();
+  return answer;
 }
 
 /** The answer of the fast walk. */
@@ -181,7 +200,9 @@ export function answerOfWalker<Fault>(vector: TwoStageCase, model: TwoStageModel
   else if (outcome === WalkOutcome.PAGE_FAULT) text = pageFault(walker.errorCode, la);
   else if (outcome === WalkOutcome.SECOND_LEVEL) text = model.describeFault(secondLevel?.fault as Fault);
   else text = `outcome ${outcome}`;
-  return [id, text, ...memory.changes()].join(' ');
+  const answer = [id, text, ...memory.changes()].join(' ');
+  memory.free();
+  return answer;
 }
 
 function ok(address: Hpa): string {
