@@ -61,7 +61,7 @@ const wrongType = () => join(clone, 'packages', 'x86', 'src', 'wrong-type.ts');
 /** Sets the clone up as tests want it, with every type checked. */
 function setUpForTests() {
   const module = JSON.stringify(join(clone, 'internal', 'launcher', 'src', 'run-heki.mjs'));
-  const program = `import { setUpOrTell } from ${module}; await setUpOrTell({ checked: true });`;
+  const program = `import { setUpOrTell } from ${module}; await setUpOrTell({ forTests: true });`;
   const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
     cwd: clone,
     encoding: 'utf8',
@@ -106,6 +106,14 @@ describe('set-up in a fresh clone', () => {
     });
     rmSync(wrongType());
     expect(setUpForTests()).toEqual({ exitCode: 0, stderr: '' });
+  });
+
+  test('repairs for tests what no command loads', () => {
+    const file = join(clone, 'internal', 'vectors', 'dist', 'main.js');
+    const text = readFileSync(file, 'utf8');
+    rmSync(file);
+    expect(setUpForTests()).toEqual({ exitCode: 0, stderr: '' });
+    expect(readFileSync(file, 'utf8')).toBe(text);
   });
 
   test('is started again where a build was killed', async () => {
