@@ -21,7 +21,7 @@ if (unknown !== undefined) {
   );
   process.exit(2);
 }
-if (!(await setUpOrTell({ checked: true }))) process.exit(1);
+if (!(await setUpOrTell({ forTests: true }))) process.exit(1);
 
 const full = process.argv.includes('--full');
 const ci = full || process.argv.includes('--ci');

@@ -85,13 +85,13 @@ function recorded() {
   }
 }
 
-/** @param {boolean} checked whether it is not enough that they run: their types have to be right */
-export function isBuilt(checked) {
+/** @param {boolean} forTests whether it is not enough that the command runs: all outputs are to be whole, and all types right */
+export function isBuilt(forTests) {
   const before = recorded();
   return (
     before?.code === stateOfCode() &&
     isSame(before.sources, stateOfSources()) &&
-    (!checked || before.checked === true)
+    (!forTests || (before.checked === true && isSame(before.outputs, stateOfOutputs())))
   );
 }
 

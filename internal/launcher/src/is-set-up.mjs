@@ -30,9 +30,9 @@ export function stateOfManifests() {
   return `${process.version}\n${stateOfFiles(root, manifests())}`;
 }
 
-/** @param {boolean} checked whether the types have to be right, too */
-export function isSetUp(checked) {
-  return isInstalledAsRecorded() && isBuilt(checked);
+/** @param {boolean} forTests whether it is not enough that the command runs */
+export function isSetUp(forTests) {
+  return isInstalledAsRecorded() && isBuilt(forTests);
 }
 
 function isInstalledAsRecorded() {

@@ -6,13 +6,13 @@ import { root } from './root.mjs';
 /**
  * Sets up what is missing. Answers whether heki can run; tells why not.
  *
- * @param {{ readonly checked?: boolean }} [options] `checked`: no type in any source may be wrong
+ * @param {{ readonly forTests?: boolean }} [options] `forTests`: all that is built has to be whole, and no type in any source wrong
  */
-export async function setUpOrTell({ checked = false } = {}) {
-  if (isSetUp(checked)) return true;
+export async function setUpOrTell({ forTests = false } = {}) {
+  if (isSetUp(forTests)) return true;
   const { SetUpError, setUp } = await import('./set-up.mjs');
   try {
-    await setUp(checked);
+    await setUp(forTests);
     return true;
   } catch (error) {
     if (!(error instanceof SetUpError)) throw error;

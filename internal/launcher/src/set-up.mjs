@@ -24,13 +24,13 @@ export class SetUpError extends Error {
 /**
  * Installs and builds what is not installed and built yet. Of several processes one does it, and the others wait.
  *
- * @param {boolean} checked whether the types have to be right, too
+ * @param {boolean} forTests whether it is not enough that the command runs: all outputs are to be whole, and all types right
  */
-export async function setUp(checked) {
+export async function setUp(forTests) {
   try {
     accessSync(root, constants.W_OK);
   } catch {
-    if (isInstalled() && isBuilt(checked)) return;
+    if (isInstalled() && isBuilt(forTests)) return;
     throw new SetUpError(
       `heki cannot set itself up: ${root} is not writable. Clone it to where you can write, or let its owner run ./heki once.`,
     );
@@ -41,7 +41,7 @@ export async function setUp(checked) {
       try {
         if (!isInstalled()) await install(lock);
         recordInstallation();
-        if (!isBuilt(checked)) await build(lock, checked);
+        if (!isBuilt(forTests)) await build(lock, forTests);
       } catch (error) {
         throw inWords(error);
       }
@@ -75,9 +75,9 @@ async function install(lock) {
 const PAGE_SOURCES = ['packages/inspector', 'packages/physical-memory'];
 
 /** Compiles what changed since the last build or was damaged since; says so only when there is everything to compile. */
-async function build(lock, checked) {
+async function build(lock, forTests) {
   const isFirst = !existsSync(join(root, 'packages', 'heki', 'dist', 'main.js'));
-  const noCheck = isFirst && !checked;
+  const noCheck = isFirst && !forTests;
   if (isFirst) say('Building ...');
   const sources = stateOfSources();
   const hasPage = areBuilt(PAGE_SOURCES);
