@@ -1,4 +1,7 @@
 // Notes which files each test file reads, into the file that HEKI_TEST_READS names: what a test's result is remembered by is held to it.
+//
+// A read is charged to the test file that is under way. One that ran out of time may go on beside the next, which is charged then; the run has
+// failed anyway. AsyncLocalStorage would tell the two apart, and on Node 20 makes every promise of every test dearer.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { resolve } from 'node:path';
