@@ -103,7 +103,8 @@ function createTableMemory(layout: AddressLayout, access: Access): TableMemory {
   const page = (frame: Gfn): Uint32Array => {
     const known = loaded.get(frame);
     if (known !== undefined) return known;
-    const words = new Uint32Array(access.load(addressIn(frame, 0), PAGE_SIZE).slice().buffer);
+    // What a processor loads is an array of its own.
+    const words = new Uint32Array(access.load(addressIn(frame, 0), PAGE_SIZE).buffer);
     loaded.set(frame, words);
     for (const [key, { table, slot, low, high }] of pending) {
       if (table !== frame) continue;
