@@ -20,6 +20,7 @@ export default {
       'internal/launcher',
       'internal/launcher/vitest.long.config.ts',
       'internal/lists',
+      'internal/lists/vitest.long.config.ts',
       'internal/mutants',
       'internal/site',
       'internal/vectors',

@@ -67,7 +67,8 @@ export function whyNoPostgres() {
   return whyNotInstalled({ pg_ctlcluster: 'postgresql' }, 120_000);
 }
 
-/** Brings in a browser, 90 MB of it over the network; why that cannot be. */
+/** Brings in a browser where there is none, 65 MB of it over the network; why that cannot be. */
 export function whyNoBrowser() {
-  return whyNotInstalled({ chromium: 'chromium' }, 120_000);
+  if (isThere('chromium')) return undefined;
+  return whyNotInstalled({ 'chromium-headless-shell': 'chromium-headless-shell' }, 120_000);
 }

@@ -9,11 +9,19 @@ import { join } from 'node:path';
 import { root, tool } from '../internal/launcher/src/root.mjs';
 import { setUpOrTell } from '../internal/launcher/src/run-heki.mjs';
 import { whyNoBrowser, whyNoGuests, whyNoPostgres } from './debian-programs.mjs';
-import { taskInputs } from './test/inputs.mjs';
+import { taskInputs, watchInputs } from './test/inputs.mjs';
 import { remember, remembered } from './test/results.mjs';
 import { runUnitTests, unitTestGroups } from './test/unit-tests.mjs';
 
-if (!(await setUpOrTell())) process.exit(1);
+const FLAGS = ['--ci', '--full', '--anew'];
+const unknown = process.argv.slice(2).find((argument) => !FLAGS.includes(argument));
+if (unknown !== undefined) {
+  process.stderr.write(
+    `npm test: ${unknown} is none of ${FLAGS.join(', ')}. The tests of some files or of a package: npx vitest run --project x86\n`,
+  );
+  process.exit(2);
+}
+if (!(await setUpOrTell({ forTests: true }))) process.exit(1);
 
 const full = process.argv.includes('--full');
 const ci = full || process.argv.includes('--ci');
@@ -119,6 +127,8 @@ const env = {
   TURBO_TELEMETRY_DISABLED: '1',
   DO_NOT_TRACK: '1',
   NO_COLOR: '1',
+  // Programs of tests would print in colour, and tests read what they print.
+  FORCE_COLOR: undefined,
 };
 
 // What the machine has is a part of what tests depend on. Those that take what cannot be had say so.
@@ -129,6 +139,7 @@ if (ci) {
   if (noPostgres !== undefined) process.stdout.write(`not run: fleets on PostgreSQL: ${noPostgres}\n`);
 }
 const inputs = taskInputs(full);
+const isUntouched = watchInputs(inputs ?? new Map());
 if (inputs === undefined) process.stdout.write('turbo cannot say what depends on what: everything runs\n');
 let [passed, failed, cached] = [0, 0, 0];
 const failures = [];
@@ -214,11 +225,12 @@ if (groups.size > 0) {
   }
 }
 
-// What was edited meanwhile was tested in part.
+// What was edited meanwhile was tested in part, even where it is by now as it was.
 const inputsNow = toRemember.length > 0 ? taskInputs(full) : undefined;
 for (const { task, passed: count } of toRemember) {
-  const hash = inputs?.get(task)?.hash;
-  if (hash !== undefined && hash === inputsNow?.get(task)?.hash) remember(task, hash, count);
+  const { hash, files } = inputs?.get(task) ?? {};
+  if (hash !== undefined && hash === inputsNow?.get(task)?.hash && isUntouched(files))
+    remember(task, hash, count);
 }
 
 if (failures.length > 0) process.stdout.write(`\nfailed: ${failures.join('; ')}\n`);

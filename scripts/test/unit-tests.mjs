@@ -12,6 +12,9 @@ const ELSEWHERE = 'internal/pages';
 /** One project for all. */
 const CONFIG = join(root, 'scripts', 'test', 'vitest.config.mjs');
 
+/** Tells what went wrong outside of every test. */
+const UNHANDLED = join(root, 'scripts', 'test', 'unhandled-errors.mjs');
+
 /** What takes long, or a program that has to be installed. */
 const LONG = '.long.test.ts';
 
@@ -64,9 +67,12 @@ function taskOf(folder, name, file) {
  */
 export function runUnitTests(groups, inputs, env) {
   const scratch = mkdtempSync(join(tmpdir(), 'heki-unit-'));
-  const [reportFile, readsFile] = [join(scratch, 'report.json'), join(scratch, 'reads')];
+  const [reportFile, readsFile, errorsFile] = ['report.json', 'reads', 'errors'].map((name) =>
+    join(scratch, name),
+  );
   const files = [...groups.values()].flat();
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`];
+  const reporters = ['default', 'json', UNHANDLED].map((reporter) => `--reporter=${reporter}`);
+  reporters.push(`--outputFile.json=${reportFile}`);
   const { status } = spawnSync(
     process.execPath,
     [
@@ -77,10 +83,15 @@ export function runUnitTests(groups, inputs, env) {
       ...reporters,
       ...files.map((file) => join(root, file)),
     ],
-    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...env, HEKI_TEST_READS: readsFile } },
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...env, HEKI_TEST_READS: readsFile, HEKI_TEST_ERRORS: errorsFile },
+    },
   );
   const ran = existsSync(reportFile) ? JSON.parse(readFileSync(reportFile, 'utf8')) : { testResults: [] };
   const reads = existsSync(readsFile) ? readFileSync(readsFile, 'utf8').split('\n') : [];
+  const hasUnhandled = existsSync(errorsFile);
   rmSync(scratch, { recursive: true, force: true });
 
   const byFile = new Map(ran.testResults.map((result) => [relative(root, result.name), countsOf(result)]));
@@ -93,9 +104,9 @@ export function runUnitTests(groups, inputs, env) {
     const undeclared = undeclaredReads(reads, new Set(tests), inputs?.get(task)?.files);
     results.set(task, { passed, failed, undeclared });
   }
-  // A failure that is of no test, as a rejection that no one handles: it may be any group's.
-  if (status !== 0 && [...results.values()].every(({ failed }) => failed === 0)) {
-    for (const result of results.values()) result.failed = 1;
+  // A failure that is of no test, as a rejection that no one handles: it may be any group's, whichever tests failed beside it.
+  if (hasUnhandled || (status !== 0 && [...results.values()].every(({ failed }) => failed === 0))) {
+    for (const result of results.values()) result.failed = Math.max(result.failed, 1);
   }
   return results;
 }

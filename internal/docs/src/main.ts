@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { abiPage } from './abi.ts';
 import { attackMatrixPage } from './attack-matrix.ts';
 import { attackScoresPicture } from './attack-scores.ts';
 import { attacksPage } from './attacks.ts';
@@ -39,6 +40,7 @@ const PAGES: readonly Page[] = [
   guestPage,
   kvmPage,
   kvmApiPage,
+  abiPage,
   defectsPage,
   attackMatrixPage,
   backendsPage,

@@ -30,8 +30,9 @@ export function stateOfManifests() {
   return `${process.version}\n${stateOfFiles(root, manifests())}`;
 }
 
-export function isSetUp() {
-  return isInstalledAsRecorded() && isBuilt();
+/** @param {boolean} forTests whether it is not enough that the command runs */
+export function isSetUp(forTests) {
+  return isInstalledAsRecorded() && isBuilt(forTests);
 }
 
 function isInstalledAsRecorded() {

@@ -3,12 +3,16 @@ import { pathToFileURL } from 'node:url';
 import { isSetUp } from './is-set-up.mjs';
 import { root } from './root.mjs';
 
-/** Sets up what is missing. Answers whether heki can run; tells why not. */
-export async function setUpOrTell() {
-  if (isSetUp()) return true;
+/**
+ * Sets up what is missing. Answers whether heki can run; tells why not.
+ *
+ * @param {{ readonly forTests?: boolean }} [options] `forTests`: all that is built has to be whole, and no type in any source wrong
+ */
+export async function setUpOrTell({ forTests = false } = {}) {
+  if (isSetUp(forTests)) return true;
   const { SetUpError, setUp } = await import('./set-up.mjs');
   try {
-    await setUp();
+    await setUp(forTests);
     return true;
   } catch (error) {
     if (!(error instanceof SetUpError)) throw error;

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   cpSync,
@@ -31,6 +31,7 @@ beforeAll(() => {
     if (file === '' || statSync(join(ROOT, file), { throwIfNoEntry: false }) === undefined) continue;
     cpSync(join(ROOT, file), join(clone, file));
   }
+  writeFileSync(wrongType(), 'export const version: string = process.version;\n');
 }, 60_000);
 afterAll(() => rmSync(clone, { recursive: true, force: true }), 60_000);
 
@@ -52,6 +53,20 @@ function start(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
     while (!output.stderr.includes(text)) await once(child.stderr, 'data');
   };
   return { child, ended, says };
+}
+
+/** A source that runs, and whose type is wrong: packages for browsers know no process. */
+const wrongType = () => join(clone, 'packages', 'x86', 'src', 'wrong-type.ts');
+
+/** Sets the clone up as tests want it, with every type checked. */
+function setUpForTests() {
+  const module = JSON.stringify(join(clone, 'internal', 'launcher', 'src', 'run-heki.mjs'));
+  const program = `import { setUpOrTell } from ${module}; await setUpOrTell({ forTests: true });`;
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    cwd: clone,
+    encoding: 'utf8',
+  });
+  return { exitCode: status, stderr };
 }
 
 const works = { exitCode: 0, stdout: expect.stringContaining('read-only, executable') };
@@ -82,6 +97,23 @@ describe('set-up in a fresh clone', () => {
 
   test('is done once', async () => {
     expect(await start(TRANSLATE).ended).toMatchObject({ ...works, stderr: '' });
+  });
+
+  test('leaves no wrong type to those who test, though what was cloned runs with it', () => {
+    expect(setUpForTests()).toEqual({
+      exitCode: 1,
+      stderr: expect.stringContaining('packages/x86/src/wrong-type.ts(1,32): error'),
+    });
+    rmSync(wrongType());
+    expect(setUpForTests()).toEqual({ exitCode: 0, stderr: '' });
+  });
+
+  test('repairs for tests what no command loads', () => {
+    const file = join(clone, 'internal', 'vectors', 'dist', 'main.js');
+    const text = readFileSync(file, 'utf8');
+    rmSync(file);
+    expect(setUpForTests()).toEqual({ exitCode: 0, stderr: '' });
+    expect(readFileSync(file, 'utf8')).toBe(text);
   });
 
   test('is started again where a build was killed', async () => {

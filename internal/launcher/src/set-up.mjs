@@ -21,12 +21,16 @@ export class SetUpError extends Error {
   name = 'SetUpError';
 }
 
-/** Installs and builds what is not installed and built yet. Of several processes one does it, and the others wait. */
-export async function setUp() {
+/**
+ * Installs and builds what is not installed and built yet. Of several processes one does it, and the others wait.
+ *
+ * @param {boolean} forTests whether it is not enough that the command runs: all outputs are to be whole, and all types right
+ */
+export async function setUp(forTests) {
   try {
     accessSync(root, constants.W_OK);
   } catch {
-    if (isInstalled() && isBuilt()) return;
+    if (isInstalled() && isBuilt(forTests)) return;
     throw new SetUpError(
       `heki cannot set itself up: ${root} is not writable. Clone it to where you can write, or let its owner run ./heki once.`,
     );
@@ -34,12 +38,22 @@ export async function setUp() {
   await withLock(
     `set-up of ${realpathSync(root)}`,
     async (lock) => {
-      if (!isInstalled()) await install(lock);
-      recordInstallation();
-      if (!isBuilt()) await build(lock);
+      try {
+        if (!isInstalled()) await install(lock);
+        recordInstallation();
+        if (!isBuilt(forTests)) await build(lock, forTests);
+      } catch (error) {
+        throw inWords(error);
+      }
     },
     () => say('Another process sets heki up; waiting for it ...'),
   );
+}
+
+/** What the system said to this process itself, as of a full disk. */
+function inWords(error) {
+  const why = error instanceof SetUpError ? undefined : whyItFailed(error.code ?? '');
+  return why === undefined ? error : new SetUpError(`Setting heki up failed: ${error.path ?? root}: ${why}`);
 }
 
 /** Installs what the lock file names with the pnpm that package.json pins. */
@@ -61,8 +75,9 @@ async function install(lock) {
 const PAGE_SOURCES = ['packages/inspector', 'packages/physical-memory'];
 
 /** Compiles what changed since the last build or was damaged since; says so only when there is everything to compile. */
-async function build(lock) {
+async function build(lock, forTests) {
   const isFirst = !existsSync(join(root, 'packages', 'heki', 'dist', 'main.js'));
+  const noCheck = isFirst && !forTests;
   if (isFirst) say('Building ...');
   const sources = stateOfSources();
   const hasPage = areBuilt(PAGE_SOURCES);
@@ -70,11 +85,11 @@ async function build(lock) {
   const page = join(root, 'packages', 'inspector', 'build-page.mjs');
   await Promise.all([
     // Whoever only runs what was cloned need not wait until its types are checked. The compiler remembers that they are not: the next
-    // build, of what was edited, checks them all.
+    // build, of what was edited or before tests, checks them all.
     step('Building', lock, process.execPath, [
       tool('typescript', 'bin', 'tsc'),
       '-b',
-      ...(isFirst ? ['--noCheck'] : []),
+      ...(noCheck ? ['--noCheck'] : []),
     ]),
     ...(hasPage ? [] : [step('Building the page of the audit', lock, process.execPath, [page])]),
   ]);
@@ -84,7 +99,7 @@ async function build(lock) {
       step('Building', lock, process.execPath, [join(root, 'scripts', script)]),
     ),
   );
-  recordBuild(sources);
+  recordBuild(sources, !noCheck);
 }
 
 /** On Windows npx is a script of cmd.exe. Node is not, and its path has a space in it there, which a shell would not take as it is. */

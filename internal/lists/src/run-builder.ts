@@ -8,7 +8,7 @@ import {
   writeBytes,
 } from '@heki/physical-memory';
 import { entryOf } from './run-model.ts';
-import type { Values } from './solver.ts';
+import type { Values } from './values.ts';
 
 /** The frame of an empty root table, and of a page for a list. */
 const [ROOT, LIST] = [1, 2];

@@ -8,7 +8,7 @@ import {
   type VirtualAddress,
 } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
-import type { Values } from './solver.ts';
+import type { Values } from './values.ts';
 
 const PAGES = [
   { name: 'a', frame: 1, entries: ['a0', 'a1'] },

@@ -1,18 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { init, killThreads } from 'z3-solver';
-
-/** Values of constants in a model, by name; a truth is 1 or 0. */
-export type Values = ReadonlyMap<string, bigint>;
+import type { Values } from './values.ts';
 
 /** z3, with the formulas of `page-list.smt2`. */
 export interface Solver {
   /** Whether `formula` holds for all values of its constants. */
   isValid(formula: string): Promise<boolean>;
   /**
-   * A model for each combination that `truths` can have together where `scope` holds: when no more comes, z3 has shown that there is no
-   * other combination.
+   * A model for each combination that `truths` can have together where `scope` holds, a digit for each: when no more comes, z3 has shown
+   * that there is no other combination.
    */
-  models(scope: string, truths: readonly string[]): AsyncGenerator<Values>;
+  models(
+    scope: string,
+    truths: readonly string[],
+  ): AsyncGenerator<readonly [combination: string, values: Values]>;
   /** Ends z3's threads. */
   end(): void;
 }
@@ -45,26 +46,18 @@ export async function createSolver(): Promise<Solver> {
         `(assert ${scope})`,
         ...truths.map((truth, at) => `(declare-const truth-${at} Bool) (assert (= truth-${at} ${truth}))`),
       );
+      const decisions = truths.map((_, at) => z3.Bool.const(`truth-${at}`));
       while (await isSatisfiable()) {
         const model = solver.model();
         const values = new Map<string, bigint>();
         for (const constant of model.decls()) {
           if (constant.arity() > 0) continue;
           const value = model.eval(constant.call());
-          values.set(
-            String(constant.name()),
-            z3.isBitVecVal(value) ? value.value() : z3.isTrue(value) ? 1n : 0n,
-          );
+          if (z3.isBitVecVal(value)) values.set(String(constant.name()), value.value());
         }
-        yield values;
-        solver.add(
-          z3.Or(
-            ...truths.map((_, at) => {
-              const truth = z3.Bool.const(`truth-${at}`);
-              return values.get(`truth-${at}`) === 1n ? truth.not() : truth;
-            }),
-          ),
-        );
+        const held = decisions.map((truth) => z3.isTrue(model.eval(truth, true)));
+        yield [held.map(Number).join(''), values];
+        solver.add(z3.Or(...decisions.map((truth, at) => (held[at] ? truth.not() : truth))));
       }
     },
     end: () => killThreads(em),

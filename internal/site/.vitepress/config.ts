@@ -12,7 +12,10 @@ export default defineConfig({
   description:
     'An executable, byte-accurate model of Hypervisor-Enforced Kernel Integrity, and the tool that applies it to real kernels',
   lang: 'en',
-  head: [['link', { rel: 'icon', href: '/favicon.svg' }]],
+  head: [
+    ['link', { rel: 'icon', href: '/favicon.svg' }],
+    ['link', { rel: 'stylesheet', href: '/wide.css' }],
+  ],
   srcDir: '.sources',
   outDir: 'dist-site',
   // Links are checked: a page that leads nowhere fails the build.

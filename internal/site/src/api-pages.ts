@@ -64,6 +64,8 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
     sourceLinkTemplate: `${homeOf(root)}/blob/{gitRevision}/{path}#L{line}`,
     sort: ['source-order'],
     sortEntryPoints: false,
+    // What a reader looks for first; the classes are mostly errors.
+    groupOrder: ['Functions', 'Interfaces', 'Type Aliases', 'Variables', 'Classes'],
     validation: { invalidLink: true, notExported: true, notDocumented: false },
     logLevel: 'Warn',
   });
@@ -81,9 +83,20 @@ export async function writeApiPages(root: string, to: string): Promise<number> {
   if (names.size > 0) throw new Error(`no pages were made of ${[...names.values()].join(', ')}`);
   app.validate(project);
   await app.generateOutputs(project);
+  for (const entry of entries) sayWhatItIs(join(to, `${entry.name}.md`), entry);
   writeFileSync(join(to, 'index.md'), indexOf(entryPoints(root)));
   if (app.logger.hasWarnings()) throw new Error('TypeDoc warned of what the packages export');
   return entries.length;
+}
+
+/** Below the title of its page: what the package is, and the way to its guide. */
+function sayWhatItIs(page: string, { name, folder, description }: EntryPoint): void {
+  const said = `${description}\n\n[How to use it](/packages/${folder}/): examples, limits, who judged it.`;
+  const text = readFileSync(page, 'utf8');
+  writeFileSync(
+    page,
+    text.replace(`# ${name}\n`, (title) => `${title}\n${said}\n`),
+  );
 }
 
 /** The page that leads to all others. */

@@ -45,7 +45,7 @@ export const SECTIONS: readonly Section[] = [
     title: 'What was found',
     pages: ['attacks', 'known-attacks', 'attack-matrix', 'defects', 'workloads', 'backends', 'explore'],
   },
-  { title: 'Reference', pages: ['command', 'limits-of-input', 'findings', 'kvm-api'] },
+  { title: 'Reference', pages: ['command', 'abi', 'kvm-api', 'findings', 'limits-of-input'] },
   { title: 'Findings', pages: FINDINGS, collapsed: true },
   { title: 'The project', pages: ['fidelity', 'architecture', 'reading-guide', 'mutants'] },
 ];

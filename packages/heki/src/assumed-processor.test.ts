@@ -5,7 +5,7 @@ import { CR0, CR4 } from '@heki/x86';
 import { afterAll, describe, expect, test } from 'vitest';
 import { CPU_NAMES } from './cpu-names.ts';
 import { controlRegister, coreBytes, pagesOf, setControlRegister } from './testing/mutated-core.ts';
-import { fixturePath, projectFile, runCommand } from './testing/run-command.ts';
+import { fixturePath, projectFile, ranOnce, runCommand } from './testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-processor-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -28,7 +28,11 @@ function withCr4(bits: bigint): Buffer {
 }
 
 async function json(...args: string[]) {
-  const { exitCode, stdout, stderr } = await runCommand([...args, '--json']);
+  // What is in the scratch folder is another each time.
+  const isOwn = args.some((argument) => argument.startsWith(scratch));
+  const { exitCode, stdout, stderr } = await (isOwn
+    ? runCommand([...args, '--json'])
+    : ranOnce(...args, '--json'));
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   return JSON.parse(stdout);
 }
@@ -69,6 +73,7 @@ describe('registers of a dump', () => {
     });
     expect(await warningsOf(core)).toEqual([differ(1, 'clear')]);
     expect(await warningsOf(core, '--cpu-index', '1')).toEqual([differ(0, 'set')]);
+    if (name !== 'CR4.SMEP') return;
     const { warnings } = await json('protect', dump('unlike', core));
     expect(warnings).toEqual([differ(1, 'clear')]);
   });

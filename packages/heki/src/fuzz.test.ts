@@ -12,8 +12,8 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 const path = join(scratch, 'guest.elf');
 const small = join(scratch, 'small.elf.gz');
 
-/** Each input meets every command; `npm run test:full` tries more of them. */
-const RUNS = process.env.HEKI_FUZZ === 'long' ? 400 : 15;
+/** Each input meets every command; `npm run test:full` tries more of them, `hostile-inputs.test.ts` others. */
+const RUNS = process.env.HEKI_FUZZ === 'long' ? 400 : 2;
 
 /** Runs every command on the file and demands an answer or a clear error, never a stack or a bug. */
 async function everyCommand(core: Uint8Array): Promise<void> {

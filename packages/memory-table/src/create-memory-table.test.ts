@@ -79,14 +79,16 @@ describe('a memory table', () => {
                 at += gap + length;
                 model.update(at - length, at, (old) => add(old, amount));
               }
+              const outside: unknown[] = [];
               table.updateAscending(
                 { starts, lengths, count: op.ranges.length },
                 (old, start, end, index) => {
-                  expect(start).toBeGreaterThanOrEqual(starts[index] ?? 0);
-                  expect(end).toBeLessThanOrEqual((starts[index] ?? 0) + (lengths[index] ?? 0));
+                  const from = starts[index] ?? 0;
+                  if (start < from || end > from + (lengths[index] ?? 0)) outside.push([index, start, end]);
                   return add(old, op.ranges[index]?.[2] ?? 0);
                 },
               );
+              expect(outside).toEqual([]);
               break;
             }
             case 'scatter':
@@ -98,8 +100,10 @@ describe('a memory table', () => {
           }
           expect([...table.extents()]).toEqual(model.extents());
         }
-        for (let frame = 0; frame < 6000; frame += 7)
-          expect(table.get(f(frame))).toBe(model.pages.get(frame));
+        const wrong = Array.from({ length: 858 }, (_, index) => 7 * index).filter(
+          (frame) => table.get(f(frame)) !== model.pages.get(frame),
+        );
+        expect(wrong).toEqual([]);
       }),
       { numRuns: 150 },
     );

@@ -71,7 +71,7 @@ describe('signatures are checked the same in Node as in JavaScript', () => {
           expect(verdict(key, digest, Uint8Array.of(...bytes, 0), signature)).toBe(false);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 
@@ -100,7 +100,7 @@ describe('signatures are checked the same in Node as in JavaScript', () => {
           expect(verdict(key, digest, bytes, signature)).toBe(false);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -217,6 +217,6 @@ test('a file counts or does not for the same reason, whatever byte of it was cha
       const [inScript, inNode] = verifiers.map(({ verify }) => verify(file));
       expect(inNode).toEqual(inScript);
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   );
 });

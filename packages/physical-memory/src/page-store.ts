@@ -4,20 +4,33 @@ import { PAGE_WORDS } from './address.ts';
 const CHUNK_FRAMES = 1024;
 /** Frames below this (4 TiB) are looked up in an array, which grows to the highest one stored; others in a map. */
 const DIRECT_FRAMES = 2 ** 30;
-/** Pages whose words share one buffer, so that a page costs a view and not a buffer of its own. */
-const PAGES_PER_SLAB = 64;
+/**
+ * Pages whose words share one buffer, so that a page costs a view and not a buffer of its own: in the first, and in the largest. Each has
+ * twice as many as the one before, so that a memory of which little is used costs little.
+ */
+const FIRST_SLAB = 8;
+const LARGEST_SLAB = 64;
+
+/** Room for as many chunks before there is need for more: 256 MiB. */
+const CHUNKS_AT_FIRST = 64;
 
 type Chunk = (Uint32Array | undefined)[];
+
+/** An array without holes, which would be looked up more slowly. */
+function nothing<Value>(length: number): (Value | undefined)[] {
+  return new Array<Value | undefined>(length).fill(undefined);
+}
 
 /**
  * Pages by frame number, sparse over 2^40 frames. Every step of every page walk looks a page up here: that
  * takes two array loads and allocates nothing.
  */
 export class PageStore {
-  readonly #direct: (Chunk | undefined)[] = [];
+  #direct = nothing<Chunk>(CHUNKS_AT_FIRST);
   readonly #distant = new Map<number, Chunk>();
-  #slab: ArrayBuffer | undefined;
-  #slabUsed = PAGES_PER_SLAB;
+  #slab = new ArrayBuffer(0);
+  #slabPages = FIRST_SLAB / 2;
+  #slabUsed = FIRST_SLAB / 2;
   #size = 0;
 
   /** The number of pages stored. */
@@ -36,8 +49,9 @@ export class PageStore {
 
   /** Stores a new page of zeroes at `frame`, in place of what was there, and returns it. */
   add(frame: number): Uint32Array {
-    if (this.#slab === undefined || this.#slabUsed === PAGES_PER_SLAB) {
-      this.#slab = new ArrayBuffer(PAGES_PER_SLAB * PAGE_WORDS * 4);
+    if (this.#slabUsed === this.#slabPages) {
+      this.#slabPages = Math.min(2 * this.#slabPages, LARGEST_SLAB);
+      this.#slab = new ArrayBuffer(this.#slabPages * PAGE_WORDS * 4);
       this.#slabUsed = 0;
     }
     const page = new Uint32Array(this.#slab, this.#slabUsed++ * PAGE_WORDS * 4, PAGE_WORDS);
@@ -51,12 +65,15 @@ export class PageStore {
     const distant = number >= DIRECT_FRAMES / CHUNK_FRAMES;
     const existing = distant ? this.#distant.get(number) : this.#direct[number];
     if (existing !== undefined) return existing;
-    const chunk = new Array<Uint32Array | undefined>(CHUNK_FRAMES).fill(undefined);
+    const chunk = nothing<Uint32Array>(CHUNK_FRAMES);
     if (distant) {
       this.#distant.set(number, chunk);
     } else {
-      // Filled one by one: an array with holes would be looked up more slowly.
-      while (this.#direct.length <= number) this.#direct.push(undefined);
+      if (number >= this.#direct.length) {
+        const grown = nothing<Chunk>(Math.max(2 * this.#direct.length, number + 1));
+        for (const [index, each] of this.#direct.entries()) grown[index] = each;
+        this.#direct = grown;
+      }
       this.#direct[number] = chunk;
     }
     return chunk;

@@ -13,7 +13,9 @@ import { beginLife } from './life.ts';
 import { runSteps } from './run-scenario.ts';
 import { type Choice, randomLives, stepOf } from './testing/random-life.ts';
 
-const RUNS = Number(process.env.HEKI_LIVES ?? 25);
+const RUNS = Number(process.env.HEKI_LIVES ?? (process.env.HEKI_FUZZ === 'long' ? 100 : 4));
+/** Long lives, for boot takes as long as several steps. */
+const STEPS = 20;
 const PROCESSORS = 2;
 const MEMORY = pcMemoryMap(32 * 2 ** 20);
 
@@ -117,7 +119,7 @@ function live({ hypervisor, driver }: Backend, choices: readonly Choice[]): Live
 
 test('whatever the hypervisor, the guest asks for the same, and is granted the same where it can be', () => {
   fc.assert(
-    fc.property(randomLives(10, PROCESSORS), (choices) => {
+    fc.property(randomLives(STEPS, PROCESSORS), (choices) => {
       const lives = BACKENDS.map(([name, create]) => ({ name, ...live(create(), choices) }));
       const [kvm, vmm, vtl, hyperv, kvmWithout, vmmWithout, xen] = lives;
       if (kvm === undefined || kvmWithout === undefined || xen === undefined) return;

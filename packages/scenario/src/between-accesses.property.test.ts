@@ -9,7 +9,9 @@ import { runSteps } from './run-scenario.ts';
 import { createInvariants, type Invariants } from './testing/invariants.ts';
 import { type Choice, randomLives, stepOf } from './testing/random-life.ts';
 
-const RUNS = Number(process.env.HEKI_LIVES ?? 200);
+const RUNS = Number(process.env.HEKI_LIVES ?? (process.env.HEKI_FUZZ === 'long' ? 200 : 6));
+/** Long lives, for boot takes as long as several steps. */
+const STEPS = 30;
 const PROCESSORS = 3;
 const MEMORY = pcMemoryMap(32 * 2 ** 20);
 /** A look at all pages after so many accesses of the kernel. */
@@ -83,7 +85,7 @@ function excesses(
 test('between any two accesses of the kernel no page has a right that its mappings do not have', () => {
   let all = 0;
   fc.assert(
-    fc.property(randomLives(10, PROCESSORS), (choices) => {
+    fc.property(randomLives(STEPS, PROCESSORS), (choices) => {
       const { found, looks } = excesses(choices, { early: false, every: ACCESSES });
       all += looks;
       expect([...found]).toEqual([]);

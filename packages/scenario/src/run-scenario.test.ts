@@ -1,4 +1,5 @@
 import { createKvm } from '@heki/kvm';
+import { SMALL_KERNEL } from '@heki/linux';
 import { type LinuxMachine, type MachineSpecification, pcMemoryMap } from '@heki/machine';
 import { createCodeSigner } from '@heki/machine/code-signer';
 import type { Profile } from '@heki/series';
@@ -16,8 +17,8 @@ import {
 
 const create = (machine: MachineSpecification, steps: readonly Step[] = []): LinuxMachine =>
   createScenarioMachine(
-    { machine: { memory: '128MiB', ...machine }, steps },
-    { hypervisor: createKvm, codeSigner: createCodeSigner },
+    { machine: { memory: '64MiB', ...machine }, steps },
+    { hypervisor: createKvm, kernel: SMALL_KERNEL, codeSigner: createCodeSigner },
   );
 
 const steps: readonly Step[] = [
@@ -43,7 +44,7 @@ describe('in the end of a life', () => {
     expect(counts(byName(classes, 'module rodata')?.granted)).toEqual({ 'r--': 3 });
     expect(counts(byName(classes, 'vmalloc areas')?.granted)).toEqual({ 'rw-': 3 });
     const pages = classes.reduce((sum, one) => sum + one.pages, 0);
-    expect(pages).toBe(pcMemoryMap(128 * 2 ** 20).ramFrames);
+    expect(pages).toBe(pcMemoryMap(64 * 2 ** 20).ramFrames);
   });
 
   test('the published series leaves pages of modules writable and executable, freed ones too, and rodata writable', () => {

@@ -1,4 +1,5 @@
 import { createHyperv } from '@heki/hyperv';
+import { SMALL_KERNEL } from '@heki/linux';
 import { initHekiOnLvbs } from '@heki/paravirt';
 import type { Gfn } from '@heki/physical-memory';
 import fc from 'fast-check';
@@ -7,15 +8,17 @@ import { beginLife, createScenarioMachine, runSteps } from './index.ts';
 import { framesBehind } from './life.ts';
 import { randomLives, stepOf } from './testing/random-life.ts';
 
+const RUNS = process.env.HEKI_FUZZ === 'long' ? 100 : 4;
 const PROCESSORS = 2;
 
 test('where a secure kernel validates code, no life makes a page writable and executable, or opens the image', () => {
   fc.assert(
-    fc.property(randomLives(12, PROCESSORS), (choices) => {
+    fc.property(randomLives(30, PROCESSORS), (choices) => {
       const machine = createScenarioMachine(
-        { machine: { memory: '64MiB', vcpus: PROCESSORS, pluggable: 1 }, steps: [] },
+        { machine: { memory: '32MiB', vcpus: PROCESSORS, pluggable: 1 }, steps: [] },
         {
           hypervisor: createHyperv,
+          kernel: SMALL_KERNEL,
           driver: initHekiOnLvbs,
         },
       );
@@ -51,6 +54,6 @@ test('where a secure kernel validates code, no life makes a page writable and ex
         }
       }
     }),
-    { numRuns: 15 },
+    { numRuns: RUNS },
   );
 }, 600_000);

@@ -1,6 +1,7 @@
 import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm, createKvmVmm } from '@heki/kvm';
+import { SMALL_KERNEL } from '@heki/linux';
 import type { HekiDriver, HypervisorSettings, MachineSpecification } from '@heki/machine';
 import { initHekiOnHyperv, initHekiOnKvm, initHekiOnXen } from '@heki/paravirt';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
@@ -23,6 +24,7 @@ const BACKENDS = {
   lvbs: { hypervisor: ({ trusted }) => createHyperv({ trusted }), driver: initHekiOnHyperv },
   xen: { hypervisor: () => createXen(), driver: initHekiOnXen },
 } satisfies Record<string, Backend>;
+const ON_KVM = { ...BACKENDS.kvm, kernel: SMALL_KERNEL };
 
 function live(
   steps: readonly Step[],
@@ -31,7 +33,7 @@ function live(
 ): readonly StepResult[] {
   const scenario = { machine: { memory: '64MiB', vcpus: 2, ...machine }, steps };
   const options: Backend = BACKENDS[backend];
-  return runScenario(createScenarioMachine(scenario, options), scenario).steps;
+  return runScenario(createScenarioMachine(scenario, { ...options, kernel: SMALL_KERNEL }), scenario).steps;
 }
 const verdicts = (results: readonly StepResult[]): string[] => results.map(({ verdict }) => verdict);
 
@@ -43,7 +45,7 @@ describe('a step on a processor', () => {
       steps: [{ do: 'load-module', name: 'm', cpu: 1 }] satisfies Step[],
     };
     const machine = createScenarioMachine(scenario, {
-      hypervisor: createKvm,
+      ...ON_KVM,
       processorEvents: true,
       onEvent({ from: part, event }) {
         if (part === 'vcpu' && event.type === 'exit' && event.exit.reason === 'hypercall')
@@ -101,10 +103,7 @@ describe('a request that fails', () => {
       machine: { memory: '64MiB' },
       steps: [{ do: 'fail-hypercall', call, error: 5 }, step] satisfies Step[],
     };
-    const { steps, classes } = runScenario(
-      createScenarioMachine(scenario, { hypervisor: createKvm }),
-      scenario,
-    );
+    const { steps, classes } = runScenario(createScenarioMachine(scenario, ON_KVM), scenario);
     const beyond = classes.filter(({ excess }) => excess > 0).map(({ excess }) => excess);
     return { end: steps[1]?.verdict, reason: steps[1]?.reason, beyond };
   };
@@ -126,7 +125,7 @@ describe('a request that fails', () => {
   test('of boot leaves the kernel unprotected, and it says so', () => {
     const initcalls: Step[] = [{ do: 'fail-hypercall', error: 12 }];
     const scenario = { machine: { memory: '64MiB' }, initcalls, steps: [] };
-    const machine = createScenarioMachine(scenario, { hypervisor: createKvm });
+    const machine = createScenarioMachine(scenario, ON_KVM);
     expect(runScenario(machine, scenario).boot).toBe('works');
     expect(machine.kernel.hekiInit.late).toMatchObject({ outcome: 'registers-refused', error: -12 });
   });
@@ -268,14 +267,14 @@ describe('a user process', () => {
         { of: 'process p stack', grants: 'rw-' },
       ],
     };
-    const { expectedRights } = runScenario(createScenarioMachine(scenario, BACKENDS.kvm), scenario);
+    const { expectedRights } = runScenario(createScenarioMachine(scenario, ON_KVM), scenario);
     expect(expectedRights.map(({ expected }) => expected)).toEqual([true, true, true, true, false]);
     expect(expectedRights.at(-1)?.reason).toContain('process p text, process p data, process p jit');
   });
 
   test('is killed, and not the kernel, where the hypervisor withholds from its pages what they once were', () => {
     const scenario = { machine: { memory: '64MiB' }, steps: [] };
-    const machine = createScenarioMachine(scenario, BACKENDS.kvm);
+    const machine = createScenarioMachine(scenario, ON_KVM);
     const life = beginLife(machine);
     expect(machine.kernel.boot().kind).toBe('done');
     expect(runSteps(life, [start('p'), run('p')]).map(({ verdict }) => verdict)).toEqual(['works', 'works']);

@@ -32,11 +32,11 @@ export class VirtualCpu implements Vcpu {
   readonly processor: CpuProfile;
   readonly registers: Registers;
   readonly controls: Controls;
-  readonly stepwise: StepwiseInstructions;
   interruptContext = false;
   readonly #cpu: Processor;
   readonly #surroundings: Surroundings;
   readonly #table: InstructionTable;
+  #turns: StepwiseInstructions | undefined;
 
   constructor(options: VcpuOptions) {
     const { id, memory, processor, secondLevel, onEvent, onExit, onException } = options;
@@ -58,7 +58,11 @@ export class VirtualCpu implements Vcpu {
       handle: (exception, frame) => onException?.(this, exception, frame) ?? 'fatal',
     };
     this.#table = instructionTable((leaf, index) => options.onVmfunc?.(this, leaf, index) ?? false);
-    this.stepwise = this.#stepwise();
+  }
+
+  get stepwise(): StepwiseInstructions {
+    this.#turns ??= this.#stepwise();
+    return this.#turns;
   }
 
   get left(): boolean {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { frameOf, type Gfn } from '@heki/physical-memory';
+import { frameOf, type Gfn, type Gpa, PAGE_SIZE, readBytes } from '@heki/physical-memory';
 import { CR4 } from '@heki/x86';
 import { describe, expect, it } from 'vitest';
 import { infoTlbLine } from './info-tlb.ts';
@@ -9,7 +9,7 @@ import { pagingRegistersOf } from './paging-registers.ts';
 import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 import { fixtureFacts, fixtureNames, fixturePath, inflatedFixture } from './testing/fixtures.ts';
 import { walkSlowly } from './testing/walk-slowly.ts';
-import { readVmcore } from './vmcore.ts';
+import { readVmcore, type Vmcore } from './vmcore.ts';
 
 describe.each(fixtureNames)('the real kernel %s', (name) => {
   const core = openVmcore(fixturePath(`${name}.elf.gz`));
@@ -37,19 +37,22 @@ describe.each(fixtureNames)('the real kernel %s', (name) => {
       return Array.from({ length: (end - start) / 4096 }, (_, i) => (first + i) as Gfn);
     });
     expect(held.length).toBe(facts.page_table_pages);
-    for (const frame of held) {
-      expect(core.memory.page(frame)?.length).toBe(1024);
-      if (!held.includes((frame + 1) as Gfn)) expect(core.memory.page((frame + 1) as Gfn)).toBeUndefined();
-    }
+    expect(held.filter((frame) => core.memory.page(frame)?.length !== 1024)).toEqual([]);
+    const behind = held.map((frame) => (frame + 1) as Gfn).filter((frame) => !held.includes(frame));
+    expect(behind.filter((frame) => core.memory.page(frame) !== undefined)).toEqual([]);
   });
 
   it('reads the same from memory as from the file', () => {
     const bytes = readVmcore(inflatedFixture(`${name}.elf.gz`));
     expect(bytes.cpus).toEqual(core.cpus);
     expect(bytes.segments).toEqual(core.segments);
-    for (const { start } of core.segments) {
-      expect(bytes.memory.page(frameOf(start))).toEqual(core.memory.page(frameOf(start)));
-    }
+    const pageIn = ({ memory }: Vmcore, address: Gpa): Buffer => {
+      const page = Buffer.alloc(PAGE_SIZE);
+      readBytes(memory, address, page);
+      return page;
+    };
+    const differs = ({ start }: { readonly start: Gpa }) => !pageIn(bytes, start).equals(pageIn(core, start));
+    expect(core.segments.filter(differs)).toEqual([]);
   });
 
   it('tells in its vmcoreinfo what it is, when the guest had the device', () => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { bytesSource } from './byte-source.ts';
 import { VmcoreError } from './error.ts';
 import { readProgramHeaders } from './formats/elf/elf-header.ts';
-import { readSegments } from './formats/elf/segment.ts';
+import { type ElfSegment, readSegments } from './formats/elf/segment.ts';
 import { pagingRegistersOf } from './paging-registers.ts';
 import { resolveKernelRoot } from './root/resolve-kernel-root.ts';
 import { buildCore, qemuNote } from './testing/build-core.ts';
@@ -23,9 +23,12 @@ function answer<T>(read: () => T): T | VmcoreError {
   }
 }
 
+/** So many files are opened that a cache of the usual size would take most of the time. */
+const SMALL = { cachePages: 64 };
+
 /** Reads all that a caller would look at; the bytes must yield an answer everywhere. */
 function exercise(bytes: Uint8Array): void {
-  const core = answer(() => readVmcore(bytes));
+  const core = answer(() => readVmcore(bytes, SMALL));
   if (core instanceof VmcoreError) {
     expect(core.message.length).toBeLessThan(1000);
     return;
@@ -33,24 +36,18 @@ function exercise(bytes: Uint8Array): void {
   expectWithinFile(core, bytes);
   answer(() => pagingRegistersOf(core));
   answer(() => resolveKernelRoot(core));
-  for (const { start, end } of core.segments.slice(0, 50)) {
-    expect(core.memory.page(frameOf(start))?.length).toBe(1024);
-    expect(core.memory.page(frameOf(gpa(end - 1)))?.length).toBe(1024);
-  }
+  const ends = core.segments.slice(0, 50).flatMap(({ start, end }) => [start, gpa(end - 1)]);
+  expect(ends.filter((address) => core.memory.page(frameOf(address))?.length !== 1024)).toEqual([]);
   for (const frame of [0, 1, 2 ** 20, 2 ** 40 - 1]) core.memory.page(gfn(frame));
 }
 
 function expectWithinFile({ notes }: Vmcore, bytes: Uint8Array): void {
   const size = bytes.length;
-  let last = 0;
-  for (const { start, end, fileOffset } of readSegments(readProgramHeaders(bytesSource(bytes)), size)
-    .segments) {
-    expect(start).toBeGreaterThanOrEqual(last);
-    expect(end).toBeGreaterThan(start);
-    expect(fileOffset + (end - start)).toBeLessThanOrEqual(size);
-    last = end;
-  }
-  for (const { offset, descriptor } of notes) expect(offset + descriptor.length).toBeLessThanOrEqual(size);
+  const { segments } = readSegments(readProgramHeaders(bytesSource(bytes)), size);
+  const isWrong = ({ start, end, fileOffset }: ElfSegment, index: number) =>
+    start < (segments[index - 1]?.end ?? 0) || end <= start || fileOffset + (end - start) > size;
+  expect(segments.filter(isWrong)).toEqual([]);
+  expect(notes.filter(({ offset, descriptor }) => offset + descriptor.length > size)).toEqual([]);
 }
 
 describe('any bytes', () => {
@@ -68,7 +65,7 @@ describe('any bytes', () => {
         bytes[56] = phnum;
         exercise(bytes);
       }),
-      { numRuns: fuzzRuns(300) },
+      { numRuns: fuzzRuns(100) },
     );
   });
 
@@ -89,7 +86,7 @@ describe('any bytes', () => {
           exercise(bytes);
         },
       ),
-      { numRuns: fuzzRuns(3000) },
+      { numRuns: fuzzRuns(1000) },
     );
   });
 
@@ -109,7 +106,7 @@ describe('any bytes', () => {
           exercise(cut === null ? bytes : bytes.subarray(0, Math.floor(cut * bytes.length)));
         },
       ),
-      { numRuns: fuzzRuns(600) },
+      { numRuns: fuzzRuns(150) },
     );
   });
 

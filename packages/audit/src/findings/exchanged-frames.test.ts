@@ -2,7 +2,7 @@ import type { Gfn, VirtualFrame } from '@heki/physical-memory';
 import { CR4, EntryHigh, EntryLow } from '@heki/x86';
 import { expect, test } from 'vitest';
 import { type AuditSubject, auditKernel } from '../index.ts';
-import { type Attack, findingsAfter, first, kindsOf, to } from '../testing/attacks.ts';
+import { type Attack, findingsAfter, first, kindsOf, soundAudit, to } from '../testing/attacks.ts';
 import type { TamperedKernel } from '../testing/tampered-kernel.ts';
 
 const { P, RW, US } = EntryLow;
@@ -11,7 +11,7 @@ const RW_DATA = 0x63;
 
 /** The first address of a region of a kernel whose KASLR moved it. */
 function startOf(kernel: TamperedKernel, region: string): bigint {
-  const found = auditKernel(kernel.subject()).kernel.mappings.find((one) => one.region === region);
+  const found = soundAudit(kernel).kernel.mappings.find((one) => one.region === region);
   return BigInt(found?.virtualFrame ?? 0) << 12n;
 }
 
@@ -208,7 +208,7 @@ const ATTACKS: readonly Attack[] = [
     name: 'nothing: areas of CPUs are allocated page by page (percpu_alloc=page), and vmalloc shows them',
     tamper(kernel) {
       const spread = plainFrame(kernel);
-      const { mappings } = auditKernel(kernel.subject()).kernel;
+      const { mappings } = soundAudit(kernel).kernel;
       const [, ...entry] = mappings.filter(({ region }) => region === 'cpu_entry_area');
       for (const [index, { virtualFrame }] of entry.entries()) {
         const frame = spread + ((index * 7) % 16) * 31;
@@ -264,7 +264,7 @@ const RW_BITS = P | RW;
 /** The lists of a sound kernel that gave out all of vmalloc and modules that is mapped, in pieces of pages behind each other. */
 function givenOut(kernel: TamperedKernel): NonNullable<AuditSubject['listedCode']> {
   const areas: { start: VirtualFrame; end: VirtualFrame; isModule: boolean; frames: Gfn[] }[] = [];
-  for (const { region, virtualFrame, guestFrame, level } of auditKernel(kernel.subject()).kernel.mappings) {
+  for (const { region, virtualFrame, guestFrame, level } of soundAudit(kernel).kernel.mappings) {
     if ((region !== 'vmalloc' && region !== 'modules') || level > 1) continue;
     const end = (virtualFrame + 1) as VirtualFrame;
     const last = areas.at(-1);
@@ -278,7 +278,7 @@ function givenOut(kernel: TamperedKernel): NonNullable<AuditSubject['listedCode'
 
 /** A frame of ordinary RAM, which nothing but the direct map shows. */
 function plainFrame(kernel: TamperedKernel): number {
-  const { extents } = auditKernel(kernel.subject()).kernel;
+  const { extents } = soundAudit(kernel).kernel;
   const found = extents.find(
     ({ start, end, mappings }) => start >= 0x4000 && end - start >= 1024 && mappings.length === 1,
   );
@@ -287,7 +287,7 @@ function plainFrame(kernel: TamperedKernel): number {
 
 /** Addresses of the 4-KiB pages of a region whose leaf has these of P and R/W. */
 function pagesOf(kernel: TamperedKernel, region: string, bits: number): bigint[] {
-  return auditKernel(kernel.subject())
+  return soundAudit(kernel)
     .kernel.mappings.filter((one) => one.region === region && one.level === 1 && (one.low & RW_BITS) === bits)
     .map(({ virtualFrame }) => BigInt(virtualFrame) << 12n);
 }

@@ -52,9 +52,9 @@ export const to =
     entry.low = ((entry.low & 0xfff) | (frame * 4096)) >>> 0;
   };
 export const moduleText = (kernel: TamperedKernel): bigint => first(kernel, 'modules', 'r-x');
-/** The first 4-KiB leaf of a region with these rights. */
+/** The first 4-KiB leaf of a region that has these rights before anything is changed. */
 export function first(kernel: TamperedKernel, region: string, rights: string): bigint {
-  const { mappings } = auditKernel(kernel.subject()).kernel;
+  const { mappings } = soundAudit(kernel).kernel;
   const found = mappings.find(
     (one) => one.region === region && rightsText(one.rights) === rights && one.level === 1,
   );
@@ -73,8 +73,23 @@ export function copyOfRoot(kernel: TamperedKernel, at: number, change: (page: Ui
 export const cpu = { cpu: 0, cr0: CR0.PG | CR0.WP, cr4: CR4.SMEP | CR4.SMAP | CR4.UMIP };
 export const standingOn = (root: number) => ({ cpus: [{ ...cpu, cr3: BigInt(root) << 12n }] });
 
+const audits = new Map<string, ReturnType<typeof auditKernel>>();
+/** The audit of a fixture as it is, which is made once. */
+export function soundAudit({ name }: Pick<TamperedKernel, 'name'>): ReturnType<typeof auditKernel> {
+  const audit = audits.get(name) ?? auditKernel(tamperedKernel(name).subject());
+  audits.set(name, audit);
+  return audit;
+}
+
 const sound = new Map<string, ReadonlySet<string>>();
 const keyOf = ({ severity, fingerprint }: Finding): string => `${severity} ${fingerprint}`;
+
+/** Whether `finding` is not one of those of the fixture `name` as it is. */
+export function isFresh(finding: Finding, name: string): boolean {
+  const before = sound.get(name) ?? new Set(soundAudit({ name }).findings.map(keyOf));
+  sound.set(name, before);
+  return !before.has(keyOf(finding));
+}
 
 /** All that is found after an attack, and of it what is new and bad enough. */
 export function findingsAfter({ on, tamper, least = 'high' }: Attack): {
@@ -83,11 +98,9 @@ export function findingsAfter({ on, tamper, least = 'high' }: Attack): {
 } {
   const name = on ?? 'k61-256-nokaslr';
   const kernel = tamperedKernel(name);
-  const before = sound.get(name) ?? new Set(auditKernel(kernel.subject()).findings.map(keyOf));
-  sound.set(name, before);
   const changes = tamper(kernel) ?? {};
   const all = auditKernel(kernel.subject(changes)).findings;
-  return { all, fresh: all.filter((one) => isAtLeast(one.severity, least) && !before.has(keyOf(one))) };
+  return { all, fresh: all.filter((one) => isAtLeast(one.severity, least) && isFresh(one, name)) };
 }
 
 /** `severity id` of `findings`, each once. */

@@ -33,6 +33,8 @@ interface MapFlags {
 /** The kernel of a fixture, over which page-table entries can be changed. */
 export interface TamperedKernel {
   readonly memory: Overlay<Gfn>;
+  /** The fixture's. */
+  readonly name: string;
   readonly symbols: ReadonlyMap<string, VirtualAddress>;
   /** Start of the direct map. */
   readonly directMap: bigint;
@@ -57,16 +59,26 @@ interface Facts {
   readonly vmemmap_base?: string;
 }
 
-/** Opens `fixtures/NAME.elf.gz` with what NAME.json tells. */
-export function tamperedKernel(name: string): TamperedKernel {
+/** `fixtures/NAME.elf.gz` with what NAME.json tells. */
+function openFixture(name: string) {
   const path = join(folder, name);
   const core = openVmcore(`${path}.elf.gz`);
   const facts: Facts = existsSync(`${path}.json`) ? JSON.parse(readFileSync(`${path}.json`, 'utf8')) : {};
-  const found = resolveKernelRoot(core);
-  const memory = createOverlay<Gfn>({ base: found.memory });
   const symbols = new Map(
     Object.entries(facts.symbols ?? {}).map(([symbol, address]) => [symbol, virtualAddress(BigInt(address))]),
   );
+  return { core, facts, found: resolveKernelRoot(core), symbols };
+}
+
+/** What was read once: changes lie over it, and each kernel has its own. */
+const fixtures = new Map<string, ReturnType<typeof openFixture>>();
+
+/** The kernel of `fixtures/NAME.elf.gz`, with nothing changed yet. */
+export function tamperedKernel(name: string): TamperedKernel {
+  const fixture = fixtures.get(name) ?? openFixture(name);
+  fixtures.set(name, fixture);
+  const { core, facts, found, symbols } = fixture;
+  const memory = createOverlay<Gfn>({ base: found.memory });
   const baseOf = (text: string | undefined) =>
     text === undefined ? undefined : virtualAddress(BigInt(text));
   const added = new Map<Gfn, Uint32Array>();
@@ -100,6 +112,7 @@ export function tamperedKernel(name: string): TamperedKernel {
   };
   return {
     memory,
+    name,
     symbols,
     directMap: BigInt(found.directMap.start) << 12n,
     root: found.root,

@@ -27,7 +27,7 @@ describe('an owner of code', () => {
     },
   );
 
-  test.each(EACH.filter(([, , story]) => story.length <= 3))(
+  test.each(EACH.filter(([, , story]) => story.length <= 2))(
     'the story of %s is found by the search, and none that is shorter',
     (id, property, story) => {
       const machine = authorityMachine(id);

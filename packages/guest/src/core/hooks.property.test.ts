@@ -146,6 +146,6 @@ test('hooks over address ranges do what the core that looks up every page does',
         expect(guest.directMap.end).toBe(profile === 'rfc-v2' ? DIRECT_MAP_END : DIRECT_MAP + FRAMES);
       },
     ),
-    { numRuns: 150 },
+    { numRuns: process.env.HEKI_FUZZ === 'long' ? 150 : 45 },
   );
 }, 60_000);

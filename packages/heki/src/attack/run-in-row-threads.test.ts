@@ -19,34 +19,30 @@ function runScript(script: string): unknown {
 /** A file of a package as it was built, which `npm test` does before the tests run. */
 const built = (file: string): string => JSON.stringify(new URL(`../../../${file}`, import.meta.url).href);
 
+const NAMES = ['store-text', 'race-poke-window', 'store-data'];
+const outcome = runScript(`
+  import { isDeepStrictEqual } from 'node:util';
+  import { ATTACK_MACHINES, CATALOGUE, runMatrix } from ${built('attacks/dist/index.js')};
+  import { labBackend } from ${built('heki/dist/attack/lab-backend.js')};
+  import { runInRowThreads } from ${built('heki/dist/attack/run-in-row-threads.js')};
+  const attacks = CATALOGUE.filter(({ name }) => ${JSON.stringify(NAMES)}.includes(name));
+  const machines = ATTACK_MACHINES.filter(({ name }) => ['no-heki', 'hardened'].includes(name));
+  const done = [];
+  const options = { attacks, machines, prove: false, onRow: ({ name }) => done.push(name) };
+  const inThreads = await runInRowThreads(new URL(${built('heki/dist/main.js')}), 2, options);
+  const alone = runMatrix({ attacks, machines, findBackend: labBackend });
+  const rows = inThreads.rows.map(({ attack }) => attack.name);
+  const failed = runInRowThreads(new URL('data:text/javascript,process.exit(7)'), 1, options);
+  const error = await failed.catch(({ message }) => message);
+  console.log(JSON.stringify({ same: isDeepStrictEqual(inThreads, alone), rows, done: done.sort(), error }));
+`);
+
 test('rows that threads run side by side are those that come one after the other, in their order', () => {
-  const names = ['store-text', 'race-poke-window', 'store-data'];
-  const outcome = runScript(`
-    import { isDeepStrictEqual } from 'node:util';
-    import { ATTACK_MACHINES, CATALOGUE, runMatrix } from ${built('attacks/dist/index.js')};
-    import { labBackend } from ${built('heki/dist/attack/lab-backend.js')};
-    import { runInRowThreads } from ${built('heki/dist/attack/run-in-row-threads.js')};
-    const attacks = CATALOGUE.filter(({ name }) => ${JSON.stringify(names)}.includes(name));
-    const machines = ATTACK_MACHINES.filter(({ name }) => ['no-heki', 'lvbs'].includes(name));
-    const done = [];
-    const options = { attacks, machines, prove: false, onRow: ({ name }) => done.push(name) };
-    const inThreads = await runInRowThreads(new URL(${built('heki/dist/main.js')}), 2, options);
-    const alone = runMatrix({ attacks, machines, findBackend: labBackend });
-    const rows = inThreads.rows.map(({ attack }) => attack.name);
-    console.log(JSON.stringify({ same: isDeepStrictEqual(inThreads, alone), rows, done: done.sort() }));
-  `);
-  expect(outcome).toEqual({ same: true, rows: names, done: names.toSorted() });
+  expect(outcome).toMatchObject({ same: true, rows: NAMES, done: NAMES.toSorted() });
 });
 
 test('a thread that ends before its work is done is an error', () => {
-  const outcome = runScript(`
-    import { CATALOGUE } from ${built('attacks/dist/index.js')};
-    import { runInRowThreads } from ${built('heki/dist/attack/run-in-row-threads.js')};
-    const options = { attacks: CATALOGUE.slice(0, 1), machines: [], prove: false, onRow() {} };
-    const failed = runInRowThreads(new URL('data:text/javascript,process.exit(7)'), 1, options);
-    console.log(JSON.stringify(await failed.catch(({ message }) => message)));
-  `);
-  expect(outcome).toBe('a thread ended with 7');
+  expect(outcome).toMatchObject({ error: 'a thread ended with 7' });
 });
 
 test('threads are for the whole table, and for more than one processor', () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { coreBytes, pagesOf, setControlRegister } from '../testing/mutated-core.ts';
-import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+import { fixturePath, projectFile, ranOnce, runCommand } from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-address-space-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -13,7 +13,7 @@ const ENTRY = foreign('entry-syscall-pti.elf.gz');
 const USER = foreign('pti-user-mode.elf.gz');
 
 async function json(...args: string[]) {
-  const { exitCode, stdout, stderr } = await runCommand([...args, '--json']);
+  const { exitCode, stdout, stderr } = await ranOnce(...args, '--json');
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   return JSON.parse(stdout);
 }

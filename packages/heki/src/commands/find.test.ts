@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+import { fixturePath, projectFile, ranOnce, runCommand } from '../testing/run-command.ts';
 
 interface FoundJson {
   readonly va: string;
@@ -19,7 +19,7 @@ const KERNEL = fixturePath('k61-256-nokaslr');
 
 describe('heki find', () => {
   test.each(['r--', 'rw-', 'r-x', 'rwx'])('finds the pages that are %s in a walk', async (permissions) => {
-    const { leaves } = JSON.parse((await runCommand(['walk', KERNEL, '--json'])).stdout);
+    const { leaves } = JSON.parse((await ranOnce('walk', KERNEL, '--json')).stdout);
     const same = leaves.filter((leaf: { effective: string }) => leaf.effective === permissions);
     expect(pagesOf(await found(KERNEL, '--permissions', permissions))).toBe(pagesOf(same));
   });
@@ -61,7 +61,7 @@ describe('heki find', () => {
 
   test('counts as many mappings of a frame as there are', async () => {
     const all = await found(KERNEL, '--aliases', '3');
-    const { leaves } = JSON.parse((await runCommand(['walk', KERNEL, '--json'])).stdout);
+    const { leaves } = JSON.parse((await ranOnce('walk', KERNEL, '--json')).stdout);
     const [first] = all;
     const frame = BigInt(first?.pa ?? 0);
     const mappings = leaves.filter(

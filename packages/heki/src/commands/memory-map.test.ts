@@ -2,14 +2,14 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+import { fixturePath, projectFile, ranOnce, runCommand } from '../testing/run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-map-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 describe('the memory map of heki protect', () => {
   test('comes from the JSON beside the snapshot', async () => {
-    const { stdout } = await runCommand(['protect', fixturePath('k61-4g-nokaslr')]);
+    const { stdout } = await ranOnce('protect', fixturePath('k61-4g-nokaslr'));
     expect(stdout).toContain('4.0 GiB of RAM, from k61-4g-nokaslr.json; 16.0 MiB added at 0x140000000');
   });
 

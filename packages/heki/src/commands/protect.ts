@@ -15,6 +15,7 @@ import { protectJson } from '../protect/protect-json.ts';
 import { type ProtectSettings, protectKernel } from '../protect/protect-kernel.ts';
 import { protectText } from '../protect/protect-text.ts';
 import { protectVerdict } from '../protect/protect-verdict.ts';
+import type { ProtectReport, ReportedContents } from '../protect/report.ts';
 import type { Subject, SubjectOptions } from '../protect/subject.ts';
 import { readSidecar } from '../read-sidecar.ts';
 import { writeReport } from '../report/write-report.ts';
@@ -39,6 +40,25 @@ export async function protect(
   options: ProtectOptions,
   io: CommandIo,
 ): Promise<number> {
+  const { report, contents } = await protectReport(path, options);
+  await writeReport(
+    'protect',
+    {
+      json: () => protectJson(report, contents),
+      text: (screen) => protectText(report, contents, screen),
+    },
+    options,
+    io,
+  );
+  const { findings, ...strictness } = protectVerdict(report);
+  return exitCodeOf(findings, strictness);
+}
+
+/** What the command has to tell, in whatever format. */
+export async function protectReport(
+  path: string | undefined,
+  options: ProtectOptions,
+): Promise<{ readonly report: ProtectReport; readonly contents: ReportedContents }> {
   const kernelConfig =
     options.kernelConfig === undefined ? undefined : await readKernelConfig(options.kernelConfig);
   const machine = specificationOf(options);
@@ -57,18 +77,7 @@ export async function protect(
     strict: options.strict ?? false,
     trace: options.trace ?? false,
   });
-  const contents = { names, bytes: await attackedBytesOfAll(report.attacks, names) };
-  await writeReport(
-    'protect',
-    {
-      json: () => protectJson(report, contents),
-      text: (screen) => protectText(report, contents, screen),
-    },
-    options,
-    io,
-  );
-  const { findings, ...strictness } = protectVerdict(report);
-  return exitCodeOf(findings, strictness);
+  return { report, contents: { names, bytes: await attackedBytesOfAll(report.attacks, names) } };
 }
 
 /** @throws {InputError} where bytes of an image could be taken for the page tables that the dump lacks */

@@ -39,10 +39,8 @@ describe('heki symbols', () => {
     const at = addressOf('sys_call_table') + 8n;
     const { stdout } = await runCommand(['symbols', KASLR, at.toString(16), '--symbols', map]);
     expect(stdout).toContain(`${at.toString(16)}  sys_call_table+0x8, in kernel rodata\n`);
-    const { tables } = JSON.parse((await runCommand(['translate', KASLR, at.toString(16), '--json'])).stdout);
-    const { outcome } = JSON.parse(
-      (await runCommand(['translate', KASLR, at.toString(16), '--json'])).stdout,
-    );
+    const translated = await runCommand(['translate', KASLR, at.toString(16), '--json']);
+    const { tables, outcome } = JSON.parse(translated.stdout);
     const alias = (BigInt(tables.directMap) + BigInt(outcome.gpa)).toString(16);
     const other = await runCommand(['symbols', KASLR, alias, '--symbols', map]);
     expect(other.stdout).toContain(

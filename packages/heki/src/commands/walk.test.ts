@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { FIXTURES, fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+import { expectTextOfQemu } from '../testing/expect-text-of-qemu.ts';
+import { FIXTURES_OF_EACH_KIND, fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
 
 const kernel = fixturePath('k61-256-nokaslr');
 
@@ -13,11 +13,7 @@ async function walk(...args: string[]): Promise<string> {
 }
 
 describe('info-tlb', () => {
-  test.each(FIXTURES)("is exactly QEMU's text for %s", async (name) => {
-    const judge = gunzipSync(readFileSync(projectFile(`fixtures/${name}.info-tlb.txt.gz`))).toString();
-    // Not toBe: the difference of two texts of a megabyte takes minutes to print.
-    expect((await walk(fixturePath(name), '--format', 'info-tlb')) === judge).toBe(true);
-  });
+  test.each(FIXTURES_OF_EACH_KIND)("is exactly QEMU's text for %s", expectTextOfQemu);
 });
 
 /** QEMU's text has a line for each of the 65,536 places of the espfix page, which stock kernels of Debian have. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { HYPERVISORS } from '../hypervisors.ts';
-import { fixturePath, projectFile, runCommand } from '../testing/run-command.ts';
+import { fixturePath, projectFile, ranOnce, runCommand } from '../testing/run-command.ts';
 import { exitCodeOf } from '../verdict/finding.ts';
 import { openSubject } from './open-subject.ts';
 import { protectKernel } from './protect-kernel.ts';
@@ -22,7 +22,7 @@ const SETTINGS = {
 } as const;
 
 async function protect(path: string, ...args: string[]) {
-  const { exitCode, stdout, stderr } = await runCommand(['protect', path, ...args, '--json']);
+  const { exitCode, stdout, stderr } = await ranOnce('protect', path, '--json', ...args);
   expect(stderr).toBe('');
   return { exitCode, report: JSON.parse(stdout) };
 }
@@ -176,7 +176,7 @@ describe('the verdict about a protected kernel', () => {
       message: '5 pages are mapped and not RAM in the memory map: devices, or memory without protection',
       ranges: [{ pa: '0xbffe0000', epa: '0xbffe2000', mapped: 'rw-' }, {}, {}, {}],
     });
-    const { stdout } = await runCommand(['protect', fixturePath('k61-4g-nokaslr')]);
+    const { stdout } = await ranOnce('protect', fixturePath('k61-4g-nokaslr'));
     expect(stdout).toContain('not covered: 5 pages are mapped and not RAM in the memory map');
   });
 });

@@ -1,13 +1,23 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { InputError } from '../failure.ts';
 import { type RecordedCall, readRecording } from './recording.ts';
 import { type ReplayReport, replayRecording } from './replay-recording.ts';
 
-function read(name: string): RecordedCall[] {
+type Recording = 'real-6.1-256m' | 'real-6.1-churn';
+
+/** Each is read once. */
+const recordings = new Map<Recording, readonly RecordedCall[]>();
+afterAll(() => recordings.clear());
+
+function read(name: Recording): readonly RecordedCall[] {
+  const known = recordings.get(name);
+  if (known !== undefined) return known;
   const packed = readFileSync(new URL(`../../../../vectors/counters/${name}.json.gz`, import.meta.url));
-  return readRecording(gunzipSync(packed).toString());
+  const calls = readRecording(gunzipSync(packed).toString());
+  recordings.set(name, calls);
+  return calls;
 }
 
 /** Frames by `effective wanted`, with `!` for immutable ones. */
@@ -47,7 +57,7 @@ test('rfc-v2 leaves freed pages of modules executable', () => {
   expect(endOf(report)['rwx rw-']).toBe(252);
 });
 
-test.each(['real-6.1-256m', 'real-6.1-churn'])(
+test.each(['real-6.1-256m', 'real-6.1-churn'] as const)(
   'hardened drops nothing of %s and grants every page what it needs',
   (name) => {
     const report = replayRecording(read(name), { profile: 'hardened', mbec: true });

@@ -1,3 +1,3 @@
 import { describeHostileText } from '../testing/hostile-text.ts';
 
-describeHostileText({ costly: 2, cheap: 4 });
+describeHostileText({ costly: 1, cheap: 2, every: true });

@@ -3,7 +3,7 @@ import { coloursFor, released, withOwnColours } from '../colours.ts';
 import { describeHostileText } from '../testing/hostile-text.ts';
 
 // `hostile-text.property.long.test.ts` has more of them.
-describeHostileText({ costly: 1, cheap: 1 });
+describeHostileText({ costly: 1, cheap: 1, every: false });
 
 describe('our colours', () => {
   const on = coloursFor({ write: () => Promise.resolve(), isTerminal: true, columns: 80 }, {});

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import type { SchemaName } from '../report/report-header.ts';
 import { JSON_SHAPES } from './json-shapes.ts';
-import { fixturePath, projectFile, runCommand } from './run-command.ts';
+import { fixturePath, projectFile, ranOnce, runCommand } from './run-command.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'heki-shapes-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -48,7 +48,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['replay', REPLAY],
   ['replay', [...REPLAY, '--profile', 'rfc-v2', '--strict']],
 ])('what %s prints for %j has the published shape, and its exit code', async (command, args) => {
-  const { exitCode, stdout, stderr } = await runCommand([...args, '--json']);
+  const { exitCode, stdout, stderr } = await ranOnce(...args, '--json');
   expect(stderr).toBe('');
   const value = JSON.parse(stdout);
   expect(faults(command, value)).toEqual([]);
@@ -96,7 +96,7 @@ test.each<[command: SchemaName, args: readonly string[]]>([
   ['error', ['boot', '--vcpus', '0', '--json']],
   ['error', ['boot', '--scenario', projectFile('package.json'), '--json']],
 ])('what is printed as %s for %j has the published shape', async (name, args) => {
-  const { stdout } = await runCommand(args);
+  const { stdout } = await ranOnce(...args);
   const value = JSON.parse(stdout);
   // A dump without the tables that were asked for is an error, in JSON as well.
   expect(faults(value.error === undefined ? name : 'error', value)).toEqual([]);
@@ -114,9 +114,12 @@ test('what inspect prints for a script has the published shape', async () => {
 
 test('JSON says that the model of a hypervisor is unjudged', async () => {
   const unjudged = { id: 'unjudged', message: 'no outside implementation has judged the model of xen' };
-  for (const args of [['protect'], BOOT, ['backends', 'xen']]) {
-    const hypervisor = args[0] === 'backends' ? [] : ['--hypervisor', 'xen'];
-    const parsed = JSON.parse((await runCommand([...args, ...hypervisor, '--json'])).stdout);
+  for (const args of [
+    ['protect', '--hypervisor', 'xen'],
+    [...BOOT, '--hypervisor', 'xen'],
+    ['backends', 'xen'],
+  ]) {
+    const parsed = JSON.parse((await ranOnce(...args, '--json')).stdout);
     expect((parsed.backends?.[0] ?? parsed).warnings[0]).toEqual(unjudged);
   }
 });

@@ -1,9 +1,15 @@
-import { runCommand } from './run-command.ts';
+import { expect } from 'vitest';
+import { type CommandResult, type Fixture, fixturePath, ranOnce, runCommand } from './run-command.ts';
 
 /** What `heki protect --json` prints, as far as tests that compare verdicts look at it. */
 interface ProtectReport {
   readonly tables: { readonly from: string; readonly root: string };
-  readonly processor: { readonly name: string; readonly lacking: readonly string[] };
+  readonly memoryMap: object;
+  readonly processor: {
+    readonly name: string;
+    readonly lacking: readonly string[];
+    readonly eferFrom: string | null;
+  };
   readonly pages: Readonly<Record<string, number>>;
   readonly controlRegisters: unknown;
   readonly earlyInit: unknown;
@@ -28,7 +34,10 @@ export interface ProtectAnswer {
 
 /** Runs `heki protect` on a snapshot. */
 export async function protectReport(snapshot: string, ...options: readonly string[]): Promise<ProtectAnswer> {
-  const { exitCode, stdout, stderr } = await runCommand(['protect', snapshot, '--json', ...options]);
+  return answerOf(await runCommand(['protect', snapshot, '--json', ...options]));
+}
+
+function answerOf({ exitCode, stdout, stderr }: CommandResult): ProtectAnswer {
   return { exitCode, stderr, report: stdout === '' ? undefined : JSON.parse(stdout) };
 }
 
@@ -53,5 +62,36 @@ export function verdictOf({ exitCode, stderr, report }: ProtectAnswer): unknown 
     ]),
     crashKernel: [report?.crashKernel.readOnlyPages, report?.crashKernel.immutablePages],
     warnings: report?.warnings.map(({ id }) => id),
+  };
+}
+
+/**
+ * The extract of a kernel that is written to `path` must get its verdict: all that is said of it but for names of files, and where it is
+ * redacted also but for addresses.
+ */
+export async function expectSameVerdict(
+  name: Fixture,
+  path: string,
+  ...options: readonly '--redact'[]
+): Promise<void> {
+  const { exitCode, stderr } = await runCommand([
+    ...['extract', fixturePath(name), '-o', path, '--force'],
+    ...options,
+  ]);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  const snapshot = answerOf(await ranOnce('protect', fixturePath(name), '--json'));
+  const extract = await protectReport(path);
+  const said = options.includes('--redact') ? verdictOf : withoutFiles;
+  expect(said(extract)).toEqual(said(snapshot));
+}
+
+function withoutFiles({ report, ...rest }: ProtectAnswer): unknown {
+  expect(report).toBeDefined();
+  return {
+    ...rest,
+    ...report,
+    snapshot: undefined,
+    memoryMap: { ...report?.memoryMap, from: undefined },
+    processor: { ...report?.processor, eferFrom: report?.processor.eferFrom !== null },
   };
 }

@@ -44,6 +44,19 @@ export async function runCommand(
   return { exitCode, stdout: String(stdout), stderr: String(Buffer.concat(written.stderr)), bytes: stdout };
 }
 
+const RAN = new Map<string, Promise<CommandResult>>();
+
+/**
+ * What a command prints that reads nothing but files of the project: it is run once, however many tests look at that, in whatever files
+ * they stand.
+ */
+export function ranOnce(...args: readonly string[]): Promise<CommandResult> {
+  const key = JSON.stringify(args);
+  const result = RAN.get(key) ?? runCommand(args);
+  RAN.set(key, result);
+  return result;
+}
+
 /** The path of a file in the project's `fixtures` or `vectors`. */
 export function projectFile(path: string): string {
   return fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
@@ -65,6 +78,16 @@ export const FIXTURES = [
 ] as const;
 
 export type Fixture = (typeof FIXTURES)[number];
+
+/** Of every kind one, with 4 levels and 5, KASLR and page-table isolation: `fixtures.long.test.ts` has all of them. */
+export const FIXTURES_OF_EACH_KIND: readonly Fixture[] = [
+  'k61-256-la57-kaslr',
+  'k61-256-nokaslr',
+  'k61-256-nokaslr-pti',
+  'k61-256-rodataoff',
+  'k61-256-tampered-text-alias',
+  'stage61-rest_init',
+];
 
 /** The path of a fixture's dump. */
 export function fixturePath(name: Fixture): string {

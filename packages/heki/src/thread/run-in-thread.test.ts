@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, describe, expect, test } from 'vitest';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { projectFile } from '../testing/run-command.ts';
 import { mayRunModules } from './may-run-modules.ts';
 
@@ -22,27 +22,46 @@ function file(text: string): string {
   return path;
 }
 
-/** Runs the command as `main.ts` does, with less patience, if so much is said. */
-async function inThread(args: readonly string[], patience?: number) {
-  const script = `import { processOutput, runInThread } from ${JSON.stringify(new URL('command.js', MAIN).href)};
-const io = { stdout: processOutput(process.stdout), stderr: processOutput(process.stderr), env: process.env };
-process.exitCode = await runInThread(new URL(${JSON.stringify(MAIN.href)}), ${JSON.stringify(args)}, io, ${patience});`;
-  const child = spawn(process.execPath, [file(script)], {
-    env: { PATH: process.env.PATH, LANG: 'C.UTF-8' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const written = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text) => {
-      written[name] += text;
-    });
-  }
-  const [exitCode] = await once(child, 'close');
-  return { exitCode, ...written };
+/** A command line, and how long its modules may take, if less than usual. */
+interface Line {
+  readonly args: readonly string[];
+  readonly patience?: number | undefined;
 }
 
-const boot = (flag: string, path: string, patience?: number) =>
-  inThread(['boot', '--memory', '64MiB', '--cpu', 'amd-zen4', flag, path], patience);
+interface Outcome {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs each command line as `main.ts` does, all side by side in one process: what takes time is to start one. */
+async function inThreads(lines: readonly Line[]): Promise<Outcome[]> {
+  const script = `import { runInThread } from ${JSON.stringify(new URL('command.js', MAIN).href)};
+const outcomes = await Promise.all(${JSON.stringify(lines)}.map(async ({ args, patience }) => {
+  const written = { stdout: '', stderr: '' };
+  const output = (name) => ({ write: async (data) => void (written[name] += data), isTerminal: false });
+  const io = { stdout: output('stdout'), stderr: output('stderr'), env: process.env };
+  const exitCode = await runInThread(new URL(${JSON.stringify(MAIN.href)}), args, io, patience);
+  return { exitCode, ...written };
+}));
+console.log(JSON.stringify(outcomes));`;
+  const env = { PATH: process.env.PATH, LANG: 'C.UTF-8' };
+  const { stdout } = await promisify(execFile)(process.execPath, [file(script)], { env });
+  return JSON.parse(stdout);
+}
+
+/** A test of one module: its name, the flag that takes it, the file, and what is said of it. */
+type Case = readonly [name: string, flag: string, path: string, expected: RegExp, patience?: number];
+
+/** Boots with each module. */
+function outcomesOf(cases: readonly Case[]): Promise<Outcome[]> {
+  return inThreads(
+    cases.map(([, flag, path, , patience]) => ({
+      args: ['boot', '--memory', '64MiB', '--cpu', 'amd-zen4', flag, path],
+      patience,
+    })),
+  );
+}
 
 const attack = (run: string): string =>
   file(`export default { name: 'mine', title: 'try', meaning: 'much', run(attacker) { ${run} } };`);
@@ -56,63 +75,68 @@ export default (settings) => {
 if (event.type === 'protected') { ${code} } } }) };
 };`);
 
-describe('a module that never hands back ends, is told by its name, and is a file that cannot be used', () => {
-  test.each<[string, string, () => string, RegExp, number?]>([
-    ['in its own code', '--attack', () => file('for (;;) {}'), /: its own code goes on for 0.5 seconds: /],
-    [
-      'in code that waits, and would for a year',
-      '--attack',
-      () => file('await new Promise((resolve) => setTimeout(resolve, 2 ** 31 - 1));'),
-      /: its own code goes on for 0.5 seconds: /,
-    ],
-    ['in an attack', '--attack', () => attack('for (;;) {}'), /: attack mine goes on for 0.5 seconds: /],
-    [
-      'in an exit',
-      '--hypervisor',
-      () => backend('for (;;) {}'),
-      // Whichever was seen last.
-      /: (?:protectMemory|an exit of its virtual CPUs) goes on for 4 seconds: /,
-      // Long enough to load what the module imports.
-      4000,
-    ],
-  ])(
-    '%s',
-    async (_, flag, make, expected, patience = 500) => {
-      const path = make();
-      const { exitCode, stdout, stderr } = await boot(flag, path, patience);
-      expect(stderr).toMatch(expected);
-      expect(stderr).toContain(`heki: ${path}: `);
+const STUCK: readonly Case[] = [
+  ['in its own code', '--attack', file('for (;;) {}'), /: its own code goes on for 0.5 seconds: /, 500],
+  [
+    'in code that waits, and would for a year',
+    '--attack',
+    file('await new Promise((resolve) => setTimeout(resolve, 2 ** 31 - 1));'),
+    /: its own code goes on for 0.5 seconds: /,
+    500,
+  ],
+  ['in an attack', '--attack', attack('for (;;) {}'), /: attack mine goes on for 0.5 seconds: /, 500],
+  [
+    'in an exit',
+    '--hypervisor',
+    // As `for (;;) {}`, without the work.
+    backend('Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);'),
+    // Whichever was seen last.
+    /: (?:protectMemory|an exit of its virtual CPUs) goes on for 4 seconds: /,
+    // Long enough to load what the module imports.
+    4000,
+  ],
+];
+
+const ENDING: readonly Case[] = [
+  [
+    'waits for what never comes',
+    '--attack',
+    file('await new Promise(() => {});'),
+    /: waits for what never comes: /,
+  ],
+  ['ends the process', '--attack', attack('process.exit(0);'), /: ended the command: expected/],
+  [
+    'throws where it was not called',
+    '--attack',
+    file('setTimeout(() => { throw new Error("late"); });\nawait new Promise(() => {});'),
+    /mjs:1:26: threw Error: late$/,
+  ],
+  [
+    'leaves a promise that fails with no error',
+    '--attack',
+    file('Promise.reject("x");\nawait new Promise(() => {});'),
+    /: threw /,
+  ],
+];
+
+describe.each([
+  ['never hands back ends, is told by its name, and is a file that cannot be used', STUCK],
+  ['ends its thread is told by its name', ENDING],
+])('a module that %s', (_, cases) => {
+  let outcomes: readonly Outcome[] = [];
+  beforeAll(async () => {
+    outcomes = await outcomesOf(cases);
+  }, 120_000);
+
+  test.each(cases.map(([name, , path, expected], index) => [name, index, path, expected] as const))(
+    'one that %s',
+    (_name, index, path, expected) => {
+      const { exitCode, stdout, stderr = '' } = outcomes[index] ?? {};
+      expect(stderr).toContain(`heki: ${path}:`);
+      expect(stderr.trimEnd()).toMatch(expected);
       expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
     },
-    30_000,
   );
-});
-
-describe('a module that ends its thread is told by its name', () => {
-  test.each([
-    [
-      'waits for what never comes',
-      () => file('await new Promise(() => {});'),
-      /: waits for what never comes: /,
-    ],
-    ['ends the process', () => attack('process.exit(0);'), /: ended the command: expected/],
-    [
-      'throws where it was not called',
-      () => file('setTimeout(() => { throw new Error("late"); });\nawait new Promise(() => {});'),
-      /mjs:1:26: threw Error: late$/,
-    ],
-    [
-      'leaves a promise that fails with no error',
-      () => file('Promise.reject("x");\nawait new Promise(() => {});'),
-      /: threw /,
-    ],
-  ])('one that %s', async (_, make, expected) => {
-    const path = make();
-    const { exitCode, stdout, stderr } = await boot('--attack', path);
-    expect(stderr).toContain(`heki: ${path}:`);
-    expect(stderr.trimEnd()).toMatch(expected);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: '' });
-  });
 });
 
 test('what a module prints goes to standard error, without what a terminal obeys; its timers do not hold the command', async () => {
@@ -121,36 +145,25 @@ test('what a module prints goes to standard error, without what a terminal obeys
       pathToFileURL(projectFile('examples/write-an-attack/src/remap-data.mjs')).href,
     )};`,
   );
-  const { exitCode, stdout, stderr } = await inThread([
-    'boot',
-    '--memory',
-    '64MiB',
-    '--attack',
-    path,
-    '--json',
-  ]);
+  const [outcome] = await inThreads([{ args: ['boot', '--memory', '64MiB', '--attack', path, '--json'] }]);
+  const { exitCode, stdout, stderr } = outcome ?? expect.fail();
   expect(JSON.parse(stdout)).toMatchObject({ steps: [{ step: { how: 'remap-data' } }] });
   expect(exitCode).toBe(0);
   expect(stderr.split('\n').sort()).toEqual(['', 'err \\x1b[2J', 'so \\x1b[31m']);
 });
 
-test.each([
-  ['claims that the command is done', "parentPort.postMessage({ type: 'done', exitCode: 0 });"],
-  ['says what nobody can read', 'parentPort.postMessage(null); parentPort.postMessage({});'],
-  ['closes the port of its thread', 'parentPort.close();'],
-  ['looks for the port', 'for (const value of Object.values(workerData ?? {})) value.close?.();'],
-])(
-  'a module that %s changes no answer',
-  async (_, code) => {
-    const path = file(`import { parentPort, workerData } from 'node:worker_threads';
-${code}
+test('a module that speaks for the command, in any way that it can, changes no answer', async () => {
+  const path = file(`import { parentPort, workerData } from 'node:worker_threads';
+for (const value of Object.values(workerData ?? {})) value.close?.();
+parentPort.postMessage(null);
+parentPort.postMessage({});
+parentPort.postMessage({ type: 'done', exitCode: 0 });
+parentPort.close();
 export default { name: 'mine', title: 'try', meaning: 'much', run() { throw new Error('found it'); } };`);
-    const { exitCode, stderr } = await boot('--attack', path);
-    expect(stderr).toContain('found it');
-    expect(exitCode).toBe(3);
-  },
-  30_000,
-);
+  const [outcome] = await inThreads([{ args: ['boot', '--memory', '64MiB', '--attack', path] }]);
+  expect(outcome?.stderr).toContain('found it');
+  expect(outcome?.exitCode).toBe(3);
+});
 
 test.each([
   [['protect', '--attack', './x.mjs'], true],

@@ -2,6 +2,8 @@ import {
   createFrameAllocator,
   createRam,
   type Gfn,
+  PAGE_WORDS,
+  type PageView,
   type Pfn,
   type PhysicalMemory,
   type VirtualAddress,
@@ -17,8 +19,8 @@ import { createModel, type RightsModel } from './model.ts';
 import { type ConformanceSetup, type GuestCalls, type LifeStep, require } from './setup.ts';
 
 const SCRATCH = 0x60;
-/** Host frame of guest frame 0: aligned to 1 GiB, so that every leaf size can be used. */
-const BACKING = 0x40_0000 as Pfn;
+/** Host frame of guest frame 0: aligned to 1 GiB, so that every leaf size can be used, and behind every guest frame. */
+const BACKING = 0x8_0000 as Pfn;
 const HOST_TABLES = { start: 0x1000 as Pfn, end: 0x9000 as Pfn };
 
 /** Guest memory: 1 GiB, and 4 MiB behind it in a region of its own. */
@@ -256,7 +258,7 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
     bringIntoForce,
     words,
     backing: (gfn) => (BACKING + gfn) as Pfn,
-    memoryDigest: () => WATCHED.map((gfn) => digestOf(words(gfn))).join(),
+    memoryDigest: () => WATCHED.map((gfn) => digestOf(host.page((BACKING + gfn) as Pfn))).join(),
     protect: (wanted) => inCalls(wanted, protect),
     request: (wanted) => inCalls(wanted, request),
     probe(gfn, vcpu = first) {
@@ -338,8 +340,10 @@ export function createKitGuest<Machine extends VirtualMachine, Event extends Bac
   return guest;
 }
 
-function digestOf(words: Uint32Array): number {
-  return words.reduce((sum, word) => (Math.imul(sum, 31) + word) | 0, 0);
+function digestOf(words: PageView | undefined): number {
+  let sum = 0;
+  for (let index = 0; index < PAGE_WORDS; index++) sum = (Math.imul(sum, 31) + (words?.[index] ?? 0)) | 0;
+  return sum;
 }
 
 /** A range for each frame. */

@@ -4,19 +4,17 @@ import { policySetup } from '../testing/conformance-setup.ts';
 import { createKvmVmm } from './kvm-vmm.ts';
 import { createKvmVtl } from './kvm-vtl.ts';
 
+// `conformance.long.test.ts` has the others.
 describeConformance("KVM under the VMM's policy", policySetup(createKvmVmm));
-describeConformance("KVM under a paired VM's policy", policySetup(createKvmVtl));
 const terse: CpuProfile = {
   ...INTEL_VT_RP,
   ept: INTEL_VT_RP.ept && { ...INTEL_VT_RP.ept, advancedViolationInfo: false },
 };
 describeConformance(
-  'the same where a violation does not say whose code it was, with an IOMMU and another life-cycle',
-  policySetup(createKvmVmm, { processor: terse, iommu: true, lifeCycle: { reset: 'keep', kexec: 'clear' } }),
+  "KVM under a paired VM's policy where a violation does not say whose code it was, with an IOMMU and another life-cycle",
+  policySetup(createKvmVtl, { processor: terse, iommu: true, lifeCycle: { reset: 'keep', kexec: 'clear' } }),
 );
-describeConformance('the same without MBEC', policySetup(createKvmVmm, { mbec: false }));
-describeConformance('the same on AMD with GMET', policySetup(createKvmVmm, { processor: AMD_ZEN4 }));
 describeConformance(
-  'the same on AMD without GMET, by a paired VM',
+  'the same on AMD without GMET',
   policySetup(createKvmVtl, { processor: AMD_ZEN4, gmet: false }),
 );

@@ -117,7 +117,7 @@ test.each([true, false])(
           }
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   },
 );

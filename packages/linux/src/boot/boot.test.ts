@@ -3,6 +3,7 @@ import { gfn, type VirtualAddress } from '@heki/physical-memory';
 import { CR0, CR4, EFER } from '@heki/x86';
 import { describe, expect, test } from 'vitest';
 import { BOOT_STEPS, createLinuxKernel, LinuxError } from '../index.ts';
+import { DEBIAN_6_1 } from '../layout/kernel-build.ts';
 import { createBareMachine } from '../testing/machine.ts';
 import { bootKernel, done, SMALL_MEMORY } from '../testing/running-kernel.ts';
 
@@ -38,7 +39,9 @@ describe('boot', () => {
   });
 
   test('says what it frees, and finds no writable and executable mapping in the end', () => {
-    const log = bootKernel().events.flatMap((event) => (event.type === 'log' ? [event.text] : []));
+    const log = bootKernel({ build: DEBIAN_6_1 }).events.flatMap((event) =>
+      event.type === 'log' ? [event.text] : [],
+    );
     expect(log).toEqual([
       'Freeing SMP alternatives memory: 36K',
       'smp: Brought up 1 node, 1 CPU',
@@ -53,7 +56,7 @@ describe('boot', () => {
   });
 
   test('fills what it frees with int3, and gives it to the page allocator', () => {
-    const { bytes, kernel, events } = bootKernel();
+    const { bytes, kernel, events } = bootKernel({ build: DEBIAN_6_1 });
     const freed = kernel.layout.textFrame + 0x2100;
     expect(bytes(gfn(freed), 100, 2)).toEqual([0xcc, 0xcc]);
     const frames = new Set<number>();

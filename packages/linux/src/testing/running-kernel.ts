@@ -4,6 +4,7 @@ import {
   type Gpa,
   gfn,
   type MemoryMap,
+  PAGE_SIZE,
   readBytes,
   type VirtualAddress,
   type VirtualFrame,
@@ -14,6 +15,7 @@ import type { MappingLeaf } from '@heki/x86';
 import { walkMappings } from '@heki/x86';
 import { createLinuxKernel } from '../create-kernel.ts';
 import type { LinuxEvent } from '../event.ts';
+import { SMALL_KERNEL } from '../layout/small-kernel.ts';
 import type { LinuxKernel, LinuxKernelOptions } from '../linux-kernel.ts';
 import type { KernelOutcome } from '../outcome.ts';
 import { type BareMachine, createBareMachine } from './machine.ts';
@@ -38,7 +40,7 @@ export interface RunningKernel extends BareMachine {
   bytes(frame: Gfn, offset: number, length: number): number[];
 }
 
-/** Boots a kernel of 128 MiB, or of `options`, up to its end or to `before`. */
+/** Boots the small kernel in 128 MiB, or what `options` say, up to its end or to `before`. */
 export function bootKernel(
   options: Partial<LinuxKernelOptions> & { readonly setup?: VcpuSetup; readonly cpus?: number } = {},
   before?: Parameters<LinuxKernel['boot']>[0],
@@ -49,6 +51,7 @@ export function bootKernel(
   const kernel = createLinuxKernel({
     ...machine,
     memoryMap,
+    build: SMALL_KERNEL,
     secondaryVcpus: Array.from({ length: cpus - 1 }, () => machine.addVcpu()),
     ...rest,
     onEvent(event) {
@@ -102,9 +105,10 @@ export const after = (address: VirtualAddress, bytes: number): VirtualAddress =>
 /** Takes the freed pages of the image out of the page allocator: they have another mapping, which counts. */
 export function keepImagePages({ kernel }: RunningKernel): void {
   const { textFrame } = kernel.layout;
+  const imageEnd = textFrame + Math.ceil(kernel.build.offsets._end / PAGE_SIZE);
   const frames: Gfn[] = [];
   while (kernel.freeFrames > 0) frames.push(done(kernel.allocatePages()));
   for (const frame of frames) {
-    if (frame < textFrame || frame >= textFrame + 21 * 512) kernel.freePages(frame);
+    if (frame < textFrame || frame >= imageEnd) kernel.freePages(frame);
   }
 }

@@ -3,6 +3,9 @@ import type { Attack } from './attack.ts';
 import { type Attacker, EXECUTE_DISABLE, type FoundEntry } from './attacker.ts';
 import { judge, notTried } from './technique.ts';
 
+/** A processor that walks through an entry sets it (SDM 3A 4.8). */
+const ACCESSED = 1n << 5n;
+
 /** How far away other text is looked for: so far as the largest entry maps which the kernel's text has, and on the next page. */
 const AWAY = [0x20_0000n, 0x1000n] as const;
 
@@ -24,13 +27,19 @@ export const remapText = {
     if (here === undefined || there === undefined) {
       return notTried('no other text is mapped by an entry of the same size', text);
     }
-    const { step } = attacker.store(here.address, 8, there.value);
+    const { step } = attacker.store(here.address, 8, there.value & ~ACCESSED);
     if (step.outcome !== 'done') return judge(step, text, '');
     attacker.flush(text);
-    const verdict = judge(attacker.execute(text).step, text, 'the processor runs other code at this address');
+    const { step: executed } = attacker.execute(text);
+    const entry = attacker.load(here.address, 8).value;
     attacker.store(here.address, 8, here.value);
     attacker.flush(text);
-    return verdict;
+    // Under HLAT the code runs that was always there, by entries of the hypervisor's: those of the guest are not even looked at (SDM 3A 4.5.1).
+    if (executed.outcome === 'done' && entry !== undefined && (entry & ACCESSED) === 0n) {
+      const reason = "the processor does not look at this entry: the translation is the hypervisor's";
+      return { outcome: 'blocked', target: text, decisive: executed, reason };
+    }
+    return judge(executed, text, 'the processor runs other code at this address');
   },
 } as const satisfies Attack;
 

@@ -1,4 +1,5 @@
 import { createKvm } from '@heki/kvm';
+import { SMALL_KERNEL } from '@heki/linux';
 import { type Gfn, VIRTUAL_FRAME_END, type VirtualFrame } from '@heki/physical-memory';
 import { EntryHigh, EntryLow, upperHalfStart, walkMappings } from '@heki/x86';
 import fc from 'fast-check';
@@ -37,7 +38,7 @@ function collective({ memory, kernel, memoryMap }: LinuxMachine): string[] {
 describe('a kernel that boots in a machine', () => {
   test('has in the second level, of every page, what its mappings allow together', () => {
     const options = fc.record({
-      mebibytes: fc.integer({ min: 64, max: 160 }),
+      mebibytes: fc.integer({ min: 32, max: 160 }),
       levels: fc.constantFrom(4 as const, 5 as const),
       kaslrSeed: fc.option(fc.nat(2 ** 32 - 1), { nil: undefined }),
       vcpus: fc.integer({ min: 1, max: 3 }),
@@ -48,6 +49,7 @@ describe('a kernel that boots in a machine', () => {
         const machine = createLinuxMachine({
           hypervisor: createKvm(),
           memoryMap: pcMemoryMap(mebibytes * MEBIBYTE),
+          kernel: SMALL_KERNEL,
           kaslrSeed,
           ...rest,
         });
@@ -61,7 +63,7 @@ describe('a kernel that boots in a machine', () => {
         }
         expect(wrong).toEqual([]);
       }),
-      { numRuns: 12 },
+      { numRuns: 6 },
     );
   });
 
@@ -73,6 +75,7 @@ describe('a kernel that boots in a machine', () => {
     const machine = createLinuxMachine({
       hypervisor: createKvm(),
       memoryMap: pcMemoryMap(64 * MEBIBYTE),
+      kernel: SMALL_KERNEL,
       commandLine,
       onEvent: (event) => events.push(event),
     });
@@ -86,6 +89,7 @@ describe('a kernel that boots in a machine', () => {
     const machine = createLinuxMachine({
       hypervisor: createKvm(),
       memoryMap: pcMemoryMap(64 * MEBIBYTE),
+      kernel: SMALL_KERNEL,
       driver: undefined,
     });
     expect(machine.kernel.boot()).toMatchObject({ kind: 'done' });
@@ -100,6 +104,7 @@ describe('a kernel that boots in a machine', () => {
       const machine = createLinuxMachine({
         hypervisor,
         memoryMap: pcMemoryMap(64 * MEBIBYTE),
+        kernel: SMALL_KERNEL,
         vcpus: 2,
         processorEvents,
         onEvent: (event) => all.push(describeTraceEvent(hypervisor, event)),

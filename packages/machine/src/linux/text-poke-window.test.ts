@@ -1,4 +1,5 @@
 import { createKvm } from '@heki/kvm';
+import { SMALL_KERNEL } from '@heki/linux';
 import type { Gfn, VirtualAddress } from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import { entryFrame } from '@heki/x86';
@@ -18,7 +19,8 @@ function attackDuringPoke(profile: Profile): { attempts: string[]; byte: number 
   let attack: (() => void) | undefined;
   const machine = createLinuxMachine({
     hypervisor: createKvm({ profile }),
-    memoryMap: pcMemoryMap(64 * 2 ** 20),
+    memoryMap: pcMemoryMap(32 * 2 ** 20),
+    kernel: SMALL_KERNEL,
     profile,
     vcpus: 2,
     interleave: () => attack?.(),

@@ -1,7 +1,7 @@
 import { createHyperv } from '@heki/hyperv';
 import type { BackendEvent, Hypervisor, VirtualMachine } from '@heki/hypervisor';
 import { createKvm } from '@heki/kvm';
-
+import { SMALL_KERNEL } from '@heki/linux';
 import { initHekiOnKvm, initHekiOnLvbs } from '@heki/paravirt';
 import type { VirtualAddress } from '@heki/physical-memory';
 import { type Agent, createScheduler, type Scheduler } from '@heki/vcpu';
@@ -53,7 +53,8 @@ function race(platform: Platform, { seed, schedule = [] }: Order): Race {
   let scheduler: Scheduler | undefined;
   const machine = createLinuxMachine({
     ...platform(),
-    memoryMap: pcMemoryMap(64 * 2 ** 20),
+    memoryMap: pcMemoryMap(32 * 2 ** 20),
+    kernel: SMALL_KERNEL,
     vcpus: 2,
     interleave: () => void scheduler?.step(),
   });
@@ -86,7 +87,7 @@ function race(platform: Platform, { seed, schedule = [] }: Order): Race {
 }
 
 describe('a module that somebody writes into while it is loaded', () => {
-  const seeds = Array.from({ length: 20 }, (_, seed) => seed);
+  const seeds = Array.from({ length: 8 }, (_, seed) => seed);
 
   test('runs with code of the attacker where what becomes executable is not checked', () => {
     const races = seeds.map((seed) => race(onKvm, { seed }));
@@ -101,7 +102,7 @@ describe('a module that somebody writes into while it is loaded', () => {
       fc.property(fc.nat(), (seed) => {
         expect(race(onLvbs, { seed }).changed).toBe(false);
       }),
-      { numRuns: 20 },
+      { numRuns: 4 },
     );
     // Either end is met: he came in time and was found out, or he came too late.
     const ends = seeds.map((seed) => race(onLvbs, { seed }));

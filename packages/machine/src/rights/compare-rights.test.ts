@@ -130,7 +130,7 @@ describe('what is granted beside what mappings allow', () => {
         const frame = wanted[0]?.start ?? 0;
         expect(mappings.of(frame)).toBe(rightsOfFrame(tables, frame));
       }),
-      { numRuns: 20 },
+      { numRuns: 8 },
     );
   });
 });

@@ -1,17 +1,21 @@
 import { createKvm, type KvmEvent, type KvmVirtualMachine } from '@heki/kvm';
-import type { KernelOutcome, LinuxKernel } from '@heki/linux';
-import { type Gfn, type VirtualAddress, type VirtualFrame, virtualFrameOf } from '@heki/physical-memory';
+import { type KernelOutcome, type LinuxKernel, SMALL_KERNEL } from '@heki/linux';
+import {
+  type Gfn,
+  PAGE_SIZE,
+  type VirtualAddress,
+  type VirtualFrame,
+  virtualFrameOf,
+} from '@heki/physical-memory';
 import type { Profile } from '@heki/series';
 import { walkMappings } from '@heki/x86';
 import { createLinuxMachine, type LinuxMachine, type LinuxMachineOptions, pcMemoryMap } from '../index.ts';
 
-/** Frames of the image of the default kernel. */
-const IMAGE_FRAMES = 21 * 512;
 /** KVM_HC_PROTECT_MEMORY. */
 const PROTECT_MEMORY = 14;
 const PAGE = new Uint8Array(4096).fill(0x90);
 
-/** A kernel of 64 MiB that has booted on KVM, both of the same profile, and a look at what the second level grants. */
+/** The small kernel in 64 MiB that has booted on KVM, both of the same profile, and a look at what the second level grants. */
 export interface BootedMachine extends LinuxMachine<KvmVirtualMachine> {
   /** Lines of the kernel's log and of its warnings. */
   readonly log: readonly string[];
@@ -35,6 +39,7 @@ export function bootMachine(
   const machine = createLinuxMachine({
     hypervisor: createKvm({ profile }),
     memoryMap: pcMemoryMap(64 * 2 ** 20),
+    kernel: SMALL_KERNEL,
     profile,
     ...options,
     onEvent({ event }) {
@@ -79,11 +84,12 @@ export function done<Value>(outcome: KernelOutcome<Value>): Value {
 /** Takes what was part of the image out of the page allocator: with B-G4 module text there would be writable from the start. */
 export function keepImagePages(kernel: LinuxKernel): void {
   const { textFrame } = kernel.layout;
+  const imageEnd = textFrame + Math.ceil(kernel.build.offsets._end / PAGE_SIZE);
   const frames: Gfn[] = [];
   for (let page = kernel.allocatePages(); page.kind === 'done'; page = kernel.allocatePages()) {
     frames.push(page.value);
   }
   for (const frame of frames) {
-    if (frame < textFrame || frame >= textFrame + IMAGE_FRAMES) kernel.freePages(frame);
+    if (frame < textFrame || frame >= imageEnd) kernel.freePages(frame);
   }
 }

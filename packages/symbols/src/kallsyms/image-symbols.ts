@@ -51,17 +51,19 @@ export function readImageSymbols(
   return why ?? 'is not in the dump';
 }
 
-/** The bytes of pages, zeros where a page is not mapped or not held, and the numbers of those that are. */
+/** The bytes of pages, zeros where a page is not mapped or not held, and the numbers of those that are; no bytes where none is. */
 function readSparse(
   memory: VirtualMemory,
   { start, end }: VirtualRange,
 ): { bytes: Uint8Array; held: number[] } {
   const pages = Math.min(end - start, MOST_SEARCHED);
-  const bytes = new Uint8Array(pages * PAGE_SIZE);
+  // Made for the first page that is held: most dumps have none, and tens of megabytes that are thrown away each time keep the collector busy.
+  let bytes = new Uint8Array(0);
   const held: number[] = [];
   for (let page = 0; page < pages; page++) {
     const read = memory.read(virtualAddressOf((start + page) as VirtualFrame), PAGE_SIZE);
     if (read === undefined) continue;
+    if (held.length === 0) bytes = new Uint8Array(pages * PAGE_SIZE);
     bytes.set(read, page * PAGE_SIZE);
     held.push(page);
   }

@@ -83,7 +83,7 @@ export class CachedSecondLevel implements SecondLevel<SecondLevelFault> {
     const cacheable = (access & SecondLevelAccess.SHADOW_STACK) === 0;
     const slot = cacheable ? cache.lookUp(gfn) : -1;
     if (slot >= 0) {
-      const rights = cache.rights[slot] ?? 0;
+      const rights = cache.rights(slot);
       const need = needOf(access);
       if ((rights & need) === need) {
         this.level = cache.size(slot) + 1;

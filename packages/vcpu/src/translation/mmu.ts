@@ -147,7 +147,7 @@ export class Mmu {
     const cache = this.#cache;
     const slot = cache.lookUp(frame);
     if (slot >= 0) {
-      const rights = cache.rights[slot] ?? 0;
+      const rights = cache.rights(slot);
       // XD, R/W and U/S are the low three bits.
       const need = this.#needs[(access << 3) | (rights & 7)] ?? 0;
       if ((rights & need) === need || (need === UNJUDGED && this.#judge(rights, access))) {

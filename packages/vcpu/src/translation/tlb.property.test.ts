@@ -256,14 +256,14 @@ class World {
     let changed = false;
     for (const [i, frame] of this.tableFrames.entries()) {
       const now = words(this.memory, frame);
-      before[i]?.forEach((old, word) => {
-        const value = now[word] ?? 0;
-        if (value === old) return;
+      for (let word = 0; word < 1024; word++) {
+        const [old, value] = [before[i]?.[word] ?? 0, now[word] ?? 0];
+        if (value === old) continue;
         changed = true;
         // Only accessed and dirty flags change, and they are only set.
         expect([(value & ~flags) >>> 0, old & ~value]).toEqual([(old & ~flags) >>> 0, 0]);
         expect(word % 2).toBe(0);
-      });
+      }
     }
     if (changed) this.record();
   }

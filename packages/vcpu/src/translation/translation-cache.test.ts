@@ -50,9 +50,10 @@ function covers({ start, size }: Entry, frame: number): boolean {
 }
 
 const REGIONS = [0, 0x200, 0x4_0000, 0x8_0000_0000, 2 ** 51, 2 ** 52 - 0x4_0000] as const;
-const frame = fc
-  .tuple(fc.constantFrom(...REGIONS), fc.constantFrom(0, 1, 0x1ff, 0x200, 0x3_fe00, 0x3_ffff))
-  .map(([region, inside]) => region + inside);
+const FRAMES = REGIONS.flatMap((region) =>
+  [0, 1, 0x1ff, 0x200, 0x3_fe00, 0x3_ffff].map((inside) => region + inside),
+);
+const frame = fc.constantFrom(...FRAMES);
 /** So many that some share every slot that they could have, in each of the three parts. */
 const tag = fc.integer({ min: 1, max: 3000 });
 const size = fc.constantFrom<PageSize[]>(0, 1, 2);
@@ -86,6 +87,14 @@ function stepWith(tags: fc.Arbitrary<number>): fc.Arbitrary<Step> {
   );
 }
 
+/** An empty cache in which two entries would have shared a slot. */
+function withAllSlots(): TranslationCache {
+  const cache = new TranslationCache();
+  for (let page = 0; page <= 4096; page++) cache.insert(page, 0, 1, 0, 0);
+  cache.clear();
+  return cache;
+}
+
 function apply(cache: TranslationCache | ListedCache, step: Step): void {
   switch (step.kind) {
     case 'insert':
@@ -102,7 +111,16 @@ function apply(cache: TranslationCache | ListedCache, step: Step): void {
   }
 }
 
-/** What the cache has for a frame under two tags, and what it must be one of. */
+/** What the cache has for a frame under two tags. */
+function found(cache: TranslationCache, at: number, own: number, other: number) {
+  cache.use(own, other);
+  const slot = cache.lookUp(at);
+  return slot < 0
+    ? undefined
+    : { size: cache.size(slot), shift: cache.target(slot, at) - at, rights: cache.rights(slot) };
+}
+
+/** Whether the cache has something, which must be one of what was cached. */
 function agree(
   cache: TranslationCache,
   listed: ListedCache,
@@ -110,18 +128,12 @@ function agree(
   own: number,
   other: number,
 ): boolean {
-  cache.use(own, other);
-  const slot = cache.lookUp(at);
-  if (slot < 0) return false;
-  const found = {
-    size: cache.size(slot),
-    shift: cache.target(slot, at) - at,
-    rights: cache.rights[slot],
-  };
+  const entry = found(cache, at, own, other);
+  if (entry === undefined) return false;
   const allowed = [...listed.find(at, own), ...listed.find(at, other)];
   expect(
     allowed.map((entry) => ({ size: entry.size, shift: entry.shift, rights: entry.rights })),
-  ).toContainEqual(found);
+  ).toContainEqual(entry);
   return true;
 }
 
@@ -160,6 +172,30 @@ describe('the cache of translations', () => {
         },
       ),
       { numRuns: 60 },
+    );
+  });
+
+  it('holds the same with few slots as with all of them, and so does a point that is brought back', () => {
+    const steps = fc.array(stepWith(fc.integer({ min: 1, max: 40 })), { maxLength: 40 });
+    fc.assert(
+      fc.property(steps, steps, (before, after) => {
+        const caches = [new TranslationCache(), withAllSlots()];
+        const contents = (): unknown[][] =>
+          caches.map((cache) =>
+            FRAMES.flatMap((at) =>
+              Array.from({ length: 40 }, (_, own) => found(cache, at, own + 1, own + 1)),
+            ),
+          );
+        for (const cache of caches) for (const step of before) apply(cache, step);
+        const kept = contents();
+        const backs = caches.map((cache) => cache.checkpoint());
+        for (const cache of caches) for (const step of after) apply(cache, step);
+        const [few, all] = contents();
+        expect(few).toEqual(all);
+        for (const back of backs) back();
+        expect(contents()).toEqual([kept[1], kept[1]]);
+      }),
+      { numRuns: 40 },
     );
   });
 
@@ -222,7 +258,7 @@ describe('a slot', () => {
       [1, 512],
       [2, 64],
     ] as const) {
-      const cache = new TranslationCache();
+      const cache = withAllSlots();
       const seen = new Set<number>();
       for (let page = 0; page < 8 * slots; page++) {
         const slot = cache.insert(page * framesOf(each), each, 1, 0, 0);

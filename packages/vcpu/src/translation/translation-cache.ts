@@ -10,15 +10,51 @@ import { createStateDigest, type StateDigest } from '@heki/physical-memory';
 
 /** log2 of the 4-KiB frames of a page of each size. */
 const SIZE_SHIFTS = [0, 9, 18] as const;
-/** Entries of each part. Powers of two. */
-const PARTS = [4096, 512, 64] as const;
-const MEDIUM = PARTS[0];
-const LARGE = MEDIUM + PARTS[1];
-const SLOTS = LARGE + PARTS[2];
+/**
+ * Entries of the part for 1 GiB. A cache has few until two entries would share a slot, and then all, where those two need not: what it
+ * holds is the same. Most virtual CPUs of short runs never get there, and 100 KiB of zeroes would be most of what they cost.
+ */
+const FEW = 4;
+const ALL = 64;
 
-const SMALL_MASK = PARTS[0] - 1;
-const MEDIUM_MASK = PARTS[1] - 1;
-const LARGE_MASK = PARTS[2] - 1;
+/** The slots of a cache, as columns of one buffer: first the part for 4 KiB, then those for 2 MiB and 1 GiB, powers of two. */
+class Slots {
+  readonly smallMask: number;
+  readonly mediumMask: number;
+  readonly largeMask: number;
+  /** First slots of the parts for 2 MiB and 1 GiB. */
+  readonly medium: number;
+  readonly large: number;
+  /** First frame of the page of every slot. */
+  readonly pages: Float64Array;
+  /** What to add to a frame of the page of every slot to get the frame that it maps to. */
+  readonly shifts: Float64Array;
+  /** Tag of every slot; 0 for an empty one. */
+  readonly tags: Int32Array;
+  /** Rights word of every slot. */
+  readonly rights: Int32Array;
+
+  constructor(entries: number) {
+    this.medium = 64 * entries;
+    this.large = this.medium + 8 * entries;
+    this.smallMask = this.medium - 1;
+    this.mediumMask = 8 * entries - 1;
+    this.largeMask = entries - 1;
+    const count = this.large + entries;
+    const buffer = new ArrayBuffer(24 * count);
+    this.pages = new Float64Array(buffer, 0, count);
+    this.shifts = new Float64Array(buffer, 8 * count, count);
+    this.tags = new Int32Array(buffer, 16 * count, count);
+    this.rights = new Int32Array(buffer, 20 * count, count);
+  }
+
+  /** Where an entry would be for the page of `size` that has the frame with the low bits `low`. */
+  of(low: number, size: PageSize, tag: number): number {
+    const mixed = hash(low >>> SIZE_SHIFTS[size]) ^ mix(tag);
+    if (size === 0) return mixed & this.smallMask;
+    return size === 1 ? this.medium + (mixed & this.mediumMask) : this.large + (mixed & this.largeMask);
+  }
+}
 
 /** Slots that are remembered as filled: as long as there are no more, who clears or copies the cache need not look at all. As many digests, too. */
 const REMEMBERED = 64;
@@ -54,18 +90,20 @@ export interface TagContexts {
   contextOf(tag: number): number;
 }
 
+/** What a slot holds. */
+interface Entry {
+  readonly page: number;
+  readonly size: PageSize;
+  readonly tag: number;
+  readonly shift: number;
+  readonly rights: number;
+}
+
 /** Cached translations from frames to frames. */
 export class TranslationCache {
-  /** First frame of the page of every slot. */
-  readonly #pages: Float64Array = new Float64Array(SLOTS);
-  /** Tag of every slot; 0 for an empty one. */
-  readonly #tags: Int32Array = new Int32Array(SLOTS);
-  /** What to add to a frame of the page of every slot to get the frame that it maps to. */
-  readonly #shifts: Float64Array = new Float64Array(SLOTS);
-  /** Rights word of every slot. */
-  readonly rights: Int32Array = new Int32Array(SLOTS);
+  #slots = new Slots(FEW);
   /** The slots that were filled since all were empty, some more than once; more than {@link REMEMBERED}: any may be. */
-  readonly #filled: Int32Array = new Int32Array(REMEMBERED);
+  readonly #filled: number[] = [];
   #fillings = 0;
   /** Whether the part may hold anything at all. */
   #mediumUsed = false;
@@ -91,19 +129,21 @@ export class TranslationCache {
 
   /** The slot that translates `frame` under one of the two tags chosen, or -1. */
   lookUp(frame: number): number {
+    const slots = this.#slots;
+    const { pages, tags } = slots;
     const low = lowBits(frame);
     const small = hash(low);
-    let slot = (small ^ this.#mixed) & SMALL_MASK;
-    if (this.#pages[slot] === frame && this.#tags[slot] === this.#tag) return slot;
-    slot = (small ^ this.#otherMixed) & SMALL_MASK;
-    if (this.#pages[slot] === frame && this.#tags[slot] === this.#otherTag) return slot;
+    let slot = (small ^ this.#mixed) & slots.smallMask;
+    if (pages[slot] === frame && tags[slot] === this.#tag) return slot;
+    slot = (small ^ this.#otherMixed) & slots.smallMask;
+    if (pages[slot] === frame && tags[slot] === this.#otherTag) return slot;
     if (this.#mediumUsed) {
       const page = frame - (low & 0x1ff);
       const medium = hash(low >>> 9);
-      slot = MEDIUM + ((medium ^ this.#mixed) & MEDIUM_MASK);
-      if (this.#pages[slot] === page && this.#tags[slot] === this.#tag) return slot;
-      slot = MEDIUM + ((medium ^ this.#otherMixed) & MEDIUM_MASK);
-      if (this.#pages[slot] === page && this.#tags[slot] === this.#otherTag) return slot;
+      slot = slots.medium + ((medium ^ this.#mixed) & slots.mediumMask);
+      if (pages[slot] === page && tags[slot] === this.#tag) return slot;
+      slot = slots.medium + ((medium ^ this.#otherMixed) & slots.mediumMask);
+      if (pages[slot] === page && tags[slot] === this.#otherTag) return slot;
     }
     if (!this.#largeUsed) return -1;
     slot = this.#largeSlot(frame, low, this.#tag);
@@ -111,18 +151,25 @@ export class TranslationCache {
   }
 
   #largeSlot(frame: number, low: number, tag: number): number {
-    const slot = LARGE + ((hash(low >>> 18) ^ mix(tag)) & LARGE_MASK);
-    return this.#pages[slot] === frame - (low & 0x3_ffff) && this.#tags[slot] === tag ? slot : -1;
+    const { pages, tags } = this.#slots;
+    const slot = this.#slots.of(low, 2, tag);
+    return pages[slot] === frame - (low & 0x3_ffff) && tags[slot] === tag ? slot : -1;
   }
 
   /** Where `slot`, which {@link lookUp} gave for `frame`, maps that frame to. */
   target(slot: number, frame: number): number {
-    return frame + (this.#shifts[slot] ?? 0);
+    return frame + (this.#slots.shifts[slot] ?? 0);
+  }
+
+  /** The rights word of `slot`. */
+  rights(slot: number): number {
+    return this.#slots.rights[slot] ?? 0;
   }
 
   /** The size of the page that `slot` translates. */
   size(slot: number): PageSize {
-    return slot < MEDIUM ? 0 : slot < LARGE ? 1 : 2;
+    const { medium, large } = this.#slots;
+    return slot < medium ? 0 : slot < large ? 1 : 2;
   }
 
   /**
@@ -132,47 +179,69 @@ export class TranslationCache {
   insert(frame: number, size: PageSize, tag: number, target: number, rights: number): number {
     this.drop(frame, tag);
     const low = lowBits(frame);
-    let slot: number;
-    if (size === 0) {
-      slot = (hash(low) ^ mix(tag)) & SMALL_MASK;
-    } else if (size === 1) {
-      slot = MEDIUM + ((hash(low >>> 9) ^ mix(tag)) & MEDIUM_MASK);
-      this.#mediumUsed = true;
-    } else {
-      slot = LARGE + ((hash(low >>> 18) ^ mix(tag)) & LARGE_MASK);
-      this.#largeUsed = true;
-    }
-    if (this.#fillings < REMEMBERED) this.#filled[this.#fillings] = slot;
-    this.#fillings++;
-    const inside = low & (framesOf(size) - 1);
-    this.#pages[slot] = frame - inside;
-    this.#tags[slot] = tag;
-    this.#shifts[slot] = target - frame;
-    this.rights[slot] = rights;
+    if (this.#slots.tags[this.#slots.of(low, size, tag)] !== 0) this.#grow();
+    const slot = this.#put(frame - (low & (framesOf(size) - 1)), size, tag, target - frame, rights);
     this.#changed();
     return slot;
+  }
+
+  #put(page: number, size: PageSize, tag: number, shift: number, rights: number): number {
+    const slots = this.#slots;
+    const slot = slots.of(lowBits(page), size, tag);
+    if (size === 1) this.#mediumUsed = true;
+    if (size === 2) this.#largeUsed = true;
+    if (this.#fillings < REMEMBERED) this.#filled.push(slot);
+    this.#fillings++;
+    slots.pages[slot] = page;
+    slots.tags[slot] = tag;
+    slots.shifts[slot] = shift;
+    slots.rights[slot] = rights;
+    return slot;
+  }
+
+  /** Makes room, if there can be more. */
+  #grow(): void {
+    if (this.#slots.largeMask === ALL - 1) return;
+    const entries = this.#entries();
+    this.#slots = new Slots(ALL);
+    this.#forgetFillings();
+    this.#putAll(entries);
+  }
+
+  #putAll(entries: readonly Entry[]): void {
+    for (const { page, size, tag, shift, rights } of entries) this.#put(page, size, tag, shift, rights);
+  }
+
+  #forgetFillings(): void {
+    this.#filled.length = 0;
+    this.#fillings = 0;
+  }
+
+  #entries(): Entry[] {
+    const { pages, shifts } = this.#slots;
+    const entries: Entry[] = [];
+    this.#forEach((slot, tag) => {
+      const [page = 0, shift = 0, rights = 0] = [pages[slot], shifts[slot], this.rights(slot)];
+      entries.push({ page, size: this.size(slot), tag, shift, rights });
+    });
+    return entries;
   }
 
   /** Drops whatever translates `frame` under `tag`. Whether there was anything. */
   drop(frame: number, tag: number): boolean {
     const low = lowBits(frame);
-    const mixed = mix(tag);
-    const small = this.#dropSlot((hash(low) ^ mixed) & SMALL_MASK, frame, tag);
-    const medium = this.#dropSlot(
-      MEDIUM + ((hash(low >>> 9) ^ mixed) & MEDIUM_MASK),
-      frame - (low & 0x1ff),
-      tag,
-    );
+    const small = this.#dropSlot(this.#slots.of(low, 0, tag), frame, tag);
+    const medium = this.#dropSlot(this.#slots.of(low, 1, tag), frame - (low & 0x1ff), tag);
     const slot = this.#largeSlot(frame, low, tag);
-    if (slot >= 0) this.#tags[slot] = 0;
+    if (slot >= 0) this.#slots.tags[slot] = 0;
     const any = small || medium || slot >= 0;
     if (any) this.#changed();
     return any;
   }
 
   #dropSlot(slot: number, page: number, tag: number): boolean {
-    if (this.#pages[slot] !== page || this.#tags[slot] !== tag) return false;
-    this.#tags[slot] = 0;
+    if (this.#slots.pages[slot] !== page || this.#slots.tags[slot] !== tag) return false;
+    this.#slots.tags[slot] = 0;
     return true;
   }
 
@@ -181,26 +250,18 @@ export class TranslationCache {
    * word has a bit of `having`.
    */
   dropRange(start: number, frames: number, tag: number, having: number): void {
-    for (let slot = 0; slot < LARGE; slot++) {
-      if (this.#tags[slot] !== tag || ((this.rights[slot] ?? 0) & having) === 0) continue;
-      const first = this.#pages[slot] ?? 0;
-      if (first >= start && first < start + frames) this.#tags[slot] = 0;
+    for (let slot = 0; slot < this.#slots.large; slot++) {
+      if (this.#slots.tags[slot] !== tag || ((this.#slots.rights[slot] ?? 0) & having) === 0) continue;
+      const first = this.#slots.pages[slot] ?? 0;
+      if (first >= start && first < start + frames) this.#slots.tags[slot] = 0;
     }
     this.#changed();
   }
 
   /** What brings back all that is cached now. */
   checkpoint(): () => void {
-    const kept: (readonly [slot: number, page: number, tag: number, shift: number, rights: number])[] = [];
-    this.#forEach((slot, tag) => {
-      kept.push([slot, this.#pages[slot] ?? 0, tag, this.#shifts[slot] ?? 0, this.rights[slot] ?? 0]);
-    });
-    const [mediumUsed, largeUsed, tag, otherTag] = [
-      this.#mediumUsed,
-      this.#largeUsed,
-      this.#tag,
-      this.#otherTag,
-    ];
+    const kept = this.#entries();
+    const [tag, otherTag] = [this.#tag, this.#otherTag];
     const version = this.#version;
     return () => {
       if (this.#version === version) {
@@ -209,16 +270,7 @@ export class TranslationCache {
       }
       this.clear();
       this.#version = version;
-      for (const [slot, page, held, shift, rights] of kept) {
-        this.#pages[slot] = page;
-        this.#tags[slot] = held;
-        this.#shifts[slot] = shift;
-        this.rights[slot] = rights;
-        if (this.#fillings < REMEMBERED) this.#filled[this.#fillings] = slot;
-        this.#fillings++;
-      }
-      this.#mediumUsed = mediumUsed;
-      this.#largeUsed = largeUsed;
+      this.#putAll(kept);
       this.use(tag, otherTag);
     };
   }
@@ -241,9 +293,9 @@ export class TranslationCache {
       entry.reset();
       entry.add(context);
       entry.add(this.size(slot));
-      entry.add(this.#pages[slot] ?? 0);
-      entry.add((this.#pages[slot] ?? 0) + (this.#shifts[slot] ?? 0));
-      entry.word(this.rights[slot] ?? 0);
+      entry.add(this.#slots.pages[slot] ?? 0);
+      entry.add((this.#slots.pages[slot] ?? 0) + (this.#slots.shifts[slot] ?? 0));
+      entry.word(this.#slots.rights[slot] ?? 0);
       a += entry.a;
       b += entry.b;
     });
@@ -256,12 +308,10 @@ export class TranslationCache {
 
   /** Drops everything. */
   clear(): void {
-    if (this.#fillings <= REMEMBERED) {
-      for (let index = 0; index < this.#fillings; index++) this.#tags[this.#filled[index] ?? 0] = 0;
-    } else {
-      this.#tags.fill(0);
-    }
-    this.#fillings = 0;
+    const { tags } = this.#slots;
+    if (this.#fillings <= REMEMBERED) for (const slot of this.#filled) tags[slot] = 0;
+    else tags.fill(0);
+    this.#forgetFillings();
     this.#mediumUsed = false;
     this.#largeUsed = false;
     this.#changed();
@@ -274,9 +324,9 @@ export class TranslationCache {
   /** Calls `visit` for every slot that is not empty, once. */
   #forEach(visit: (slot: number, tag: number) => void): void {
     const few = this.#fillings <= REMEMBERED;
-    const slots = few ? new Set(this.#filled.subarray(0, this.#fillings)) : this.#tags.keys();
+    const slots = few ? new Set(this.#filled) : this.#slots.tags.keys();
     for (const slot of slots) {
-      const tag = this.#tags[slot] ?? 0;
+      const tag = this.#slots.tags[slot] ?? 0;
       if (tag !== 0) visit(slot, tag);
     }
   }

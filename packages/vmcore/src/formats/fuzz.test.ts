@@ -29,8 +29,9 @@ function exercise(bytes: Uint8Array, read: (bytes: Uint8Array) => Vmcore = readS
   const core = answer(() => read(bytes));
   if (core === undefined) return;
   answer(() => resolveKernelRoot(core));
-  for (const { start, end } of core.segments.slice(0, 40)) {
-    expect(end).toBeGreaterThan(start);
+  const segments = core.segments.slice(0, 40);
+  expect(segments.filter(({ start, end }) => end <= start)).toEqual([]);
+  for (const { start } of segments) {
     answer(() => core.memory.page(frameOf(start)));
   }
   for (const frame of [0, 1, 2 ** 20, 2 ** 40 - 1]) answer(() => core.memory.page(gfn(frame)));
@@ -68,11 +69,11 @@ const part = buildKdump({ pages, part: { start: 0, end: 40 } });
 const otherPart = buildKdump({ pages, part: { start: 40, end: 80 } });
 const joined = (bytes: Uint8Array) => readVmcore([bytesSource(bytes), bytesSource(otherPart)], SMALL);
 
-/** The memory of a kernel's tables in a mebibyte, and its VMCOREINFO. */
+/** The memory of a kernel's tables in 128 KiB, and its VMCOREINFO. */
 const raw = (() => {
-  const bytes = new Uint8Array(2 ** 20);
+  const bytes = new Uint8Array(2 ** 17);
   bytes.set(new TextEncoder().encode('OSRELEASE=6.1\nSYMBOL(swapper_pg_dir)=ffffffff80001000\n'), 0x8000);
-  for (const [index, page] of packedPages().pages.slice(0, 60).entries())
+  for (const [index, page] of packedPages().pages.slice(0, 12).entries())
     bytes.set(page, 0x10000 + index * 4096);
   const view = new DataView(bytes.buffer);
   for (const [slot, frame] of [
@@ -102,7 +103,7 @@ describe.each([
         }
         exercise(bytes, read);
       }),
-      { numRuns: fuzzRuns(500) },
+      { numRuns: fuzzRuns(150) },
     );
   });
 
@@ -118,7 +119,7 @@ describe.each([
           exercise(cut < 0.5 ? bytes : bytes.subarray(0, Math.floor(cut * bytes.length)), read);
         },
       ),
-      { numRuns: fuzzRuns(500) },
+      { numRuns: fuzzRuns(150) },
     );
   });
 });

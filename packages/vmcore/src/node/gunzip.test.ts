@@ -51,7 +51,7 @@ describe('what gzip packed', () => {
         const packed = Buffer.concat(parts.map((one) => gzipSync(one)));
         expect(contents(packed).equals(Buffer.concat(parts))).toBe(true);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -71,7 +71,7 @@ describe('what gzip packed', () => {
 
   it('is refused where there is no place for that file', () => {
     process.env.TMPDIR = join(folder, 'none');
-    const large = gzipSync(Buffer.alloc(80 * 2 ** 20));
+    const large = gzipSync(Buffer.alloc(80 * 2 ** 20), { level: 1 });
     expect(() => inflate(large)).toThrow(/^a.gz: no temporary file in .*none \(TMPDIR\): ENOENT/);
     process.env.TMPDIR = folder;
   });
@@ -95,12 +95,5 @@ describe('what gzip packed', () => {
   it('is refused where it is more than may come out', () => {
     expect(inflate(gzipSync(Buffer.alloc(1000)), 1000).size).toBe(1000);
     expect(() => inflate(gzipSync(Buffer.alloc(1001)), 1000)).toThrow('a.gz unpacks to more than 1000 bytes');
-  });
-
-  it('is refused where beyond 1 GiB it is nothing but repetition', () => {
-    const member = gzipSync(Buffer.alloc(2 ** 26));
-    const bomb = Buffer.concat(Array.from({ length: 20 }, () => member));
-    expect(() => inflate(bomb)).toThrow('a.gz unpacks to 1000 times its size: a bomb, no dump');
-    expect(inflate(bomb.subarray(0, 15 * member.length)).size).toBe(15 * 2 ** 26);
   });
 });

@@ -1,4 +1,5 @@
 import { deflateSync } from 'node:zlib';
+import { PAGE_SIZE, type PageView } from '@heki/physical-memory';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { VmcoreError } from '../error.ts';
@@ -7,14 +8,15 @@ import { PACKING_FLAGS, packedPages } from '../testing/packed-pages.ts';
 import { inflate } from './inflate.ts';
 
 const { pages, packed } = packedPages();
-const words = (page: Buffer) => new Uint32Array(Uint8Array.from(page).buffer);
+const isPage = ({ buffer, byteOffset }: PageView, page: Buffer): boolean =>
+  page.equals(new Uint8Array(buffer, byteOffset, PAGE_SIZE));
 
 it('unpacks every page that zlib packed as JavaScript does', () => {
-  for (const [index, page] of pages.entries()) {
+  const isWhole = (page: Buffer, index: number) => {
     const bytes = Uint8Array.from(packed.zlib[index] ?? []);
-    expect(decompressPage(bytes, PACKING_FLAGS.zlib, inflate)).toEqual(words(page));
-    expect(decompressPage(bytes, PACKING_FLAGS.zlib)).toEqual(words(page));
-  }
+    return [inflate, undefined].every((by) => isPage(decompressPage(bytes, PACKING_FLAGS.zlib, by), page));
+  };
+  expect(pages.filter((page, index) => !isWhole(page, index))).toEqual([]);
 });
 
 it('refuses a page with any byte of it changed or its end cut off, as JavaScript does, or both give what it was', () => {
@@ -37,7 +39,7 @@ it('refuses a page with any byte of it changed or its end cut off, as JavaScript
             return 'refused';
           }
         });
-        for (const answer of answers) if (answer !== 'refused') expect(answer).toEqual(words(page));
+        expect(answers.every((answer) => answer === 'refused' || isPage(answer, page))).toBe(true);
       },
     ),
   );

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { resolveKernelRoot } from '../root/resolve-kernel-root.ts';
 import { openVmcore } from './open-vmcore.ts';
 
@@ -52,7 +52,13 @@ describe('a dump that comes through a named pipe', () => {
   });
 
   test('is given up when no process writes to it', () => {
+    // Half a second for each look at the pipe.
+    let now = 0;
+    vi.spyOn(Date, 'now').mockImplementation(() => (now += 500));
     expect(() => openVmcore(pipe('silent', ''))).toThrow('no process writes to this pipe, for 8 seconds');
+    expect(now).toBeGreaterThan(8000);
+    expect(now).toBeLessThan(10_000);
+    vi.restoreAllMocks();
   });
 });
 

@@ -18,8 +18,8 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** 80 MiB: a page of sevens at the start, one of eights at the end, zeroes between. */
-const PAGES = 20_480;
+/** 16 MiB: a page of sevens at the start, one of eights at the end, zeroes between. */
+const PAGES = 4096;
 const large = new Uint8Array(PAGES * 4096);
 large.fill(7, 0, 4096).fill(8, (PAGES - 1) * 4096);
 const core = buildCore({ loads: [{ address: 0, bytes: large }] });
@@ -29,10 +29,10 @@ writeFileSync(plain, core);
 describe.each(['zstd', 'xz'])('a dump packed by %s', (program) => {
   const isThere = spawnSync(program, ['--version']).error === undefined;
   const path = join(folder, `core.${program}`);
-  const pack = () => execFileSync(program, ['-1', '-c', plain], { maxBuffer: 2 ** 28 });
+  const packed = isThere ? execFileSync(program, ['-1', '-c', plain]) : Buffer.alloc(0);
 
   it.skipIf(!isThere)('is unpacked to a file that has no name when it is read', () => {
-    writeFileSync(path, pack());
+    writeFileSync(path, packed);
     const opened = openVmcore(path);
     expect(opened.memory.page(gfn(0))?.[0]).toBe(0x07070707);
     expect(opened.memory.page(gfn(PAGES - 1))?.[1023]).toBe(0x08080808);
@@ -43,9 +43,9 @@ describe.each(['zstd', 'xz'])('a dump packed by %s', (program) => {
   });
 
   it.skipIf(!isThere)('is refused when it is damaged, or more than may be', () => {
-    writeFileSync(path, pack().subarray(0, 100));
+    writeFileSync(path, packed.subarray(0, 100));
     expect(() => openVmcore(path)).toThrow(`core.${program} cannot be unpacked: `);
-    writeFileSync(path, pack());
+    writeFileSync(path, packed);
     expect(() => openVmcore(path, { maxInflatedBytes: 2 ** 20 })).toThrow(
       'unpacks to more than 1048576 bytes',
     );
@@ -55,7 +55,7 @@ describe.each(['zstd', 'xz'])('a dump packed by %s', (program) => {
     'is unpacked behind a skippable frame, as pzstd writes one',
     () => {
       const frame = Buffer.from('5d2a4d180400000001020304', 'hex');
-      writeFileSync(path, Buffer.concat([frame, pack()]));
+      writeFileSync(path, Buffer.concat([frame, packed]));
       expect(openVmcore(path).memory.page(gfn(0))?.[0]).toBe(0x07070707);
     },
   );

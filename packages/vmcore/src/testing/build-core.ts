@@ -74,17 +74,18 @@ function programHeader(
 
 function noteOf({ name, type = 0, descriptor }: NotePart): Uint8Array {
   const nameBytes = encoder.encode(`${name}\0`);
-  const head = new Uint8Array(12);
-  const view = new DataView(head.buffer);
+  const descriptorAt = 12 + padded(nameBytes.length);
+  const bytes = new Uint8Array(descriptorAt + padded(descriptor.length));
+  const view = new DataView(bytes.buffer);
   view.setUint32(0, nameBytes.length, true);
   view.setUint32(4, descriptor.length, true);
   view.setUint32(8, type, true);
-  return concat([head, pad(nameBytes), pad(descriptor)]);
+  bytes.set(nameBytes, 12);
+  bytes.set(descriptor, descriptorAt);
+  return bytes;
 }
 
-function pad(bytes: Uint8Array): Uint8Array {
-  return concat([bytes, new Uint8Array((4 - (bytes.length % 4)) % 4)]);
-}
+const padded = (length: number): number => Math.ceil(length / 4) * 4;
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));

@@ -1,9 +1,8 @@
 import type { Gfn, Pfn, PhysicalMemory, VirtualFrame } from '@heki/physical-memory';
 import { REFUSED, type SecondLevel, SecondLevelAccess } from '@heki/second-level';
 import { lowerHalfEnd, upperHalfStart } from '../canonical.ts';
-import { addressHigh, EntryLow, type Level } from '../entries/entry.ts';
+import { addressHigh, EntryLow } from '../entries/entry.ts';
 import { PageRights } from '../entries/page-rights.ts';
-import { reservedBits } from '../entries/reserved-bits.ts';
 import { X86Error } from '../error.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../registers/control-registers.ts';
 import type { CpuProfile } from '../registers/cpu-profile.ts';
@@ -12,6 +11,7 @@ import type { PagingRegisters } from '../registers/registers.ts';
 import { AccessBits } from './access.ts';
 import { PageFaultCode } from './page-fault.ts';
 import { type PageWalker, WalkOutcome } from './page-walker.ts';
+import { type ReservedMasks, reservedMasks } from './reserved-masks.ts';
 import { levelsOf } from './walk-tables.ts';
 
 const { P, RW, US, A, D, PS, G, R, PAT_LARGE } = EntryLow;
@@ -57,8 +57,6 @@ export class FastPageWalker implements PageWalker {
   #hlatRoot = 0;
   /** First virtual frame that HLAT paging translates; infinite when it is off. */
   #hlatStart = Number.POSITIVE_INFINITY;
-  /** EFER.NXE as {@link #reservedHigh} knows it. */
-  #nxe: boolean | undefined;
   #writeProtect = false;
   #smep = false;
   #smap = false;
@@ -76,9 +74,7 @@ export class FastPageWalker implements PageWalker {
   readonly #dirtyNeeds: number;
   /** Leaf bits that become rights: D, and G under CR4.PGE. */
   #leafRights: number = D;
-  /** Which bits must be 0, by 2 x level + (bit 7 set ? 1 : 0). */
-  readonly #reservedLow = new Int32Array(12);
-  readonly #reservedHigh = new Int32Array(12);
+  #reserved: ReservedMasks;
 
   // The entries of the walk under way, by level: where they are and their low halves.
   readonly #tableFrame = new Float64Array(6);
@@ -95,6 +91,7 @@ export class FastPageWalker implements PageWalker {
     this.#processor = processor;
     this.#secondLevel = secondLevel;
     this.#addressBits = addressHigh(processor.encryptionBit);
+    this.#reserved = reservedMasks(processor, false);
     this.#dirtyNeeds = (processor.cr4 & CR4.CET) === 0n ? 0 : RW;
   }
 
@@ -133,17 +130,7 @@ export class FastPageWalker implements PageWalker {
     this.#pkrs = pkrs;
     this.#fetchCode = this.#smep || nxe ? PageFaultCode.ID : 0;
     this.#leafRights = (cr4 & CR4.PGE) !== 0n ? D | G : D;
-    if (nxe !== this.#nxe) this.#setReservedBits(nxe);
-  }
-
-  #setReservedBits(nxe: boolean): void {
-    this.#nxe = nxe;
-    const rules = { ...this.#processor, nxe };
-    for (let slot = 2; slot < 12; slot++) {
-      const mask = reservedBits((slot >> 1) as Level, (slot & 1) === 1, rules);
-      this.#reservedLow[slot] = Number(BigInt.asIntN(32, mask));
-      this.#reservedHigh[slot] = Number(BigInt.asIntN(32, mask >> 32n));
-    }
+    this.#reserved = reservedMasks(this.#processor, nxe);
   }
 
   walk(virtualFrame: VirtualFrame, offset: number, access: number): WalkOutcome {
@@ -226,6 +213,7 @@ export class FastPageWalker implements PageWalker {
     const secondLevel = this.#secondLevel;
     const memory = this.#memory;
     const addressBits = this.#addressBits;
+    const reserved = this.#reserved;
     const top = this.#levels;
     // The bits that levels 4 and 5 index by, and those of levels 1 to 3, each few enough for a small integer.
     const upper = (virtualFrame / PML4E_FRAMES) | 0;
@@ -255,7 +243,7 @@ export class FastPageWalker implements PageWalker {
         return PAGE_FAULT;
       }
       const slot = 2 * level + ((low & PS) >>> 7);
-      if (((low & (this.#reservedLow[slot] ?? 0)) | (high & (this.#reservedHigh[slot] ?? 0))) !== 0) {
+      if (((low & (reserved.low[slot] ?? 0)) | (high & (reserved.high[slot] ?? 0))) !== 0) {
         this.errorCode = PageFaultCode.P | PageFaultCode.RSVD | faultCode | this.#accessCode(access);
         return PAGE_FAULT;
       }

@@ -36,3 +36,15 @@ export function commandsOn(dump: string, folder: string): readonly [HostileCase,
     ['protect', dump, '--hypervisor', 'xen'],
   ];
 }
+
+/** The command lines that read a dump: all of {@link commandsOn}, or some. */
+export type DumpReaders = (dump: string, folder: string) => readonly HostileCase[];
+
+/** `count` of {@link commandsOn} for each dump, on from where those for the dump before ended. */
+export function commandsInTurn(count: number): DumpReaders {
+  let turn = 0;
+  return (dump, folder) => {
+    const commands = commandsOn(dump, folder);
+    return Array.from({ length: count }, () => commands[turn++ % commands.length] ?? commands[0]);
+  };
+}

@@ -54,12 +54,13 @@ function fieldsOf(core: Buffer): Field[] {
   return fields;
 }
 
-/** Copies of `core`, each with one field of its headers at one edge. */
-export function* coresWithEdges(core: Buffer): Generator<Buffer, void> {
-  for (const [at, size] of fieldsOf(core)) {
+/** Copies of `core`, each with one field of its headers at one edge: `every` one, or `one` of each field, of the next field the next. */
+export function* coresWithEdges(core: Buffer, which: 'every' | 'one'): Generator<Buffer, void> {
+  for (const [index, [at, size]] of fieldsOf(core).entries()) {
     const before = core.readUIntLE(at, Math.min(size, 6));
     const edges = [...EDGES, BigInt(before + 1), BigInt(Math.max(0, before - 1)), BigInt(core.length)];
-    for (const edge of new Set(edges.map((value) => BigInt.asUintN(size * 8, value)))) {
+    const values = [...new Set(edges.map((value) => BigInt.asUintN(size * 8, value)))];
+    for (const edge of which === 'every' ? values : [values[index % values.length] ?? 0n]) {
       const copy = Buffer.from(core);
       for (let byte = 0; byte < size; byte++) copy[at + byte] = Number((edge >> BigInt(8 * byte)) & 0xffn);
       yield copy;

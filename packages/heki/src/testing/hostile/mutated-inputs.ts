@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { coreBytes, pagesOf } from '../mutated-core.ts';
 import { fixturePath, projectFile } from '../run-command.ts';
-import { commandsOn, type HostileCase } from './hostile-case.ts';
+import { commandsOn, type DumpReaders, type HostileCase } from './hostile-case.ts';
 import { coresWithEdges, mutateCore, mutateGzip } from './mutate-core.ts';
 import { mutateJson } from './mutate-json.ts';
 import { mutateText } from './mutate-text.ts';
@@ -32,15 +32,12 @@ function recording(): unknown {
   return [calls.filter((_, index) => index % 40 === 0).slice(0, 120)];
 }
 
-/** Dumps with one field of their headers at an edge, each for one command in turn, or for `every` one. */
-export function edgeCases(folder: string, every = false): HostileCase[] {
+/** What reads dumps with one field of their headers at an edge, `every` one, or `one` of each field. */
+export function edgeCases(folder: string, readers: DumpReaders, which: 'every' | 'one'): HostileCase[] {
   const file = createFiles(folder);
   const cases: HostileCase[] = [];
-  let turn = 0;
-  for (const core of coresWithEdges(coreBytes('stage61-rest_init'))) {
-    const dump = file(core, '.elf');
-    const commands = commandsOn(dump, folder);
-    cases.push(...(every ? commands : [commands[turn++ % commands.length] ?? commands[0]]));
+  for (const core of coresWithEdges(coreBytes('stage61-rest_init'), which)) {
+    cases.push(...readers(file(core, '.elf'), folder));
   }
   return cases;
 }

@@ -12,9 +12,10 @@ export interface HostileFindings {
   readonly faults: readonly { readonly command: string; readonly fault: string }[];
 }
 
-/** Runs the command lines of each kind, with a folder for their files, in two processes. By the name of the kind. */
+/** Runs the command lines of each kind, with a folder for their files, in `processes` processes at a time. By the name of the kind. */
 export async function runHostile(
   kinds: Readonly<Record<string, (folder: string) => readonly HostileCase[]>>,
+  processes: number,
 ): Promise<Map<string, HostileFindings>> {
   const folder = mkdtempSync(join(tmpdir(), 'heki-hostile-'));
   try {
@@ -27,7 +28,7 @@ export async function runHostile(
         return args;
       });
     });
-    const results = await runBatches(folder, cases, 2);
+    const results = await runBatches(folder, cases, processes);
     const found = new Map<string, HostileFindings>();
     for (const kind of Object.keys(kinds)) {
       const isOfKind = (args: HostileCase): boolean => kindOf.get(args.join('\0')) === kind;

@@ -63,8 +63,7 @@ function sumOf(
   const lastFrame = entryFrame(~0, ~0, addressHigh(encryptionBit));
   let first = 0;
   let second = 0;
-  const add = (...facts: readonly number[]): void => {
-    const hash = facts.reduce(mixed, 0);
+  const add = (hash: number): void => {
     first = (first + hash) >>> 0;
     second = (second + mixed(hash, 0x5bd1)) >>> 0;
   };
@@ -88,24 +87,28 @@ function sumOf(
     VIRTUAL_FRAME_END as VirtualFrame,
     (leaf) => {
       const { virtualFrame, frames, level, low, high, effective, places: count } = leaf;
-      add(
-        count === 1 ? movedTo(moves, virtualFrame) : 0,
-        permutedLeafFrame(permutation, leaf, lastFrame),
-        ...[frames, level, low % 4096, high & ~addressHigh(encryptionBit), effective, count],
-      );
+      let hash = mixed(0, count === 1 ? movedTo(moves, virtualFrame) : 0);
+      hash = mixed(hash, permutedLeafFrame(permutation, leaf, lastFrame));
+      hash = mixed(hash, frames);
+      // Attributes of an entry: a level has three bits, the effective rights and flags are of 32.
+      hash = mixed(hash, (low % 4096) * 8 + level);
+      hash = mixed(hash, high & ~addressHigh(encryptionBit));
+      hash = mixed(hash, effective);
+      add(mixed(hash, count));
     },
   );
   if (stoppedAt !== undefined) throw new CannotMove('they point to each other');
   for (const [key, all] of places) {
     const [table = 0, level = 0] = key.split(' ').map(Number);
-    for (const place of all) add(movedTo(moves, place), permutedFrame(permutation, table as Gfn), level);
+    const hash = mixed(mixed(0, permutedFrame(permutation, table as Gfn)), level);
+    for (const place of all) add(mixed(hash, movedTo(moves, place)));
   }
   return [mappings, absentTables, first, second].join(' ');
 }
 
 /** Mixes a number of up to 53 bits into a hash of 32 (the finalizer of MurmurHash3). */
 function mixed(hash: number, value: number): number {
-  let mix = hash ^ (value % 2 ** 32) ^ Math.imul(Math.floor(value / 2 ** 32), 0x9e3779b1);
+  let mix = hash ^ value ^ Math.imul(value / 2 ** 32, 0x9e3779b1);
   mix = Math.imul(mix ^ (mix >>> 16), 0x85ebca6b);
   mix = Math.imul(mix ^ (mix >>> 13), 0xc2b2ae35);
   return (mix ^ (mix >>> 16)) >>> 0;

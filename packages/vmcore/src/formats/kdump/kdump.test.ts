@@ -202,8 +202,7 @@ describe('a kdump', () => {
     fc.assert(
       fc.property(fc.oneof(single, runs), (held) => {
         const set = new Set(held);
-        const page = (frame: number) =>
-          new Uint8Array(Uint32Array.from({ length: 1024 }, () => frame).buffer);
+        const page = (frame: number) => new Uint8Array(new Uint32Array(1024).fill(frame).buffer);
         const core = readVmcore(
           buildKdump({ pages: held.map((frame) => ({ frame, bytes: page(frame) })), frames: 5001 }),
         );

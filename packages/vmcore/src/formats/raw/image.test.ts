@@ -26,19 +26,28 @@ const size = Math.ceil((core.segments.at(-1)?.end ?? 0) / 2 ** 20) * 2 ** 20;
 const guest: Guest = { core, size, vmcoreinfo: { at: 0x9000, text } };
 const silent: Guest = { ...guest, vmcoreinfo: undefined };
 
+/** What of `text`, which lies at `at`, the bytes from `address` on have. */
+function putText(
+  text: { readonly at: number; readonly text: string },
+  address: number,
+  target: Uint8Array,
+): void {
+  const bytes = Buffer.from(`${text.text}\0`, 'latin1');
+  const start = Math.max(text.at, address);
+  const end = Math.min(text.at + bytes.length, address + target.length);
+  if (start < end) target.set(bytes.subarray(start - text.at, end - text.at), start - address);
+}
+
 function fill({ core: { memory }, vmcoreinfo }: Guest, address: number, target: Uint8Array): void {
+  target.fill(0);
   for (let at = 0; at < target.length; ) {
     const page = memory.page(frameOf(gpa(address + at)));
     const end = Math.min(target.length, at + PAGE_SIZE - ((address + at) % PAGE_SIZE));
-    if (page === undefined) target.fill(0, at, end);
-    else readBytes(memory, gpa(address + at), target.subarray(at, end));
+    if (page !== undefined) readBytes(memory, gpa(address + at), target.subarray(at, end));
     at = end;
   }
   if (vmcoreinfo === undefined) return;
-  for (const [index, byte] of Buffer.from(`${vmcoreinfo.text}\0`, 'latin1').entries()) {
-    const at = vmcoreinfo.at + index - address;
-    if (at >= 0 && at < target.length) target[at] = byte;
-  }
+  putText(vmcoreinfo, address, target);
 }
 
 function rawSource(of: Guest): ByteSource {
@@ -114,10 +123,7 @@ it('copies of VMCOREINFO that say different things are not believed', () => {
     ...source,
     read(at, target) {
       source.read(at, target);
-      for (const [index, byte] of Buffer.from(other.text, 'latin1').entries()) {
-        const to = other.at + index - at;
-        if (to >= 0 && to < target.length) target[to] = byte;
-      }
+      putText(other, at, target);
     },
   });
   expect(image.vmcoreinfo).toBeUndefined();

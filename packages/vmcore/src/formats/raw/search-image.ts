@@ -25,7 +25,8 @@ export interface ImageSearch {
 export function searchImage(source: ByteSource, segments: readonly ElfSegment[]): ImageSearch {
   const notes: Note[] = [];
   const rootLikePages: Gfn[] = [];
-  const words = new Uint32Array(CHUNK / 4);
+  const longest = segments.reduce((longest, { start, end }) => Math.max(longest, end - start), 0);
+  const words = new Uint32Array(Math.min(CHUNK, Math.floor(longest / PAGE_SIZE) * PAGE_SIZE) / 4);
   const chunk = new Uint8Array(words.buffer);
   for (const { start, end, fileOffset } of segments) {
     const aligned = Math.ceil(start / PAGE_SIZE) * PAGE_SIZE;

@@ -20,8 +20,7 @@ const server = require('node:http').createServer((request, answer) => {
   if (!/^AWS4-HMAC-SHA256 Credential=me\\//.test(request.headers.authorization ?? '')) return fail(403, 'AccessDenied');
   if (key === '/bucket/denied') return fail(403, 'AccessDenied');
   if (key === '/bucket/busy' || (key === '/bucket/slow' && count < 3)) return fail(503, 'SlowDown');
-  if (!/^\\/bucket\\/(plain%25|slow|changed|short|gone)$/.test(key)) return fail(404, 'NoSuchKey');
-  if (key === '/bucket/gone' && count > 1) return fail(404, 'NoSuchKey');
+  if (!/^\\/bucket\\/(plain%25|slow|changed|short)$/.test(key)) return fail(404, 'NoSuchKey');
   const head = { etag: key === '/bucket/changed' && count > 1 ? '"b"' : '"a"', 'last-modified': 'Sun, 29 Nov 2026 12:00:00 GMT' };
   if (request.method === 'HEAD') { answer.writeHead(200, { ...head, 'content-length': bytes.length }); answer.end(); return; }
   const [, from, to] = /^bytes=(\\d+)-(\\d+)$/.exec(request.headers.range);
@@ -83,7 +82,6 @@ it.each([
   ['none', 'the server answers 404 (NoSuchKey), there is no such file'],
   ['denied', 'the server answers 403 (AccessDenied), it is not allowed'],
   ['busy', 'the server answers 503 (SlowDown), the server is busy'],
-  ['gone', 'the server answers 404 (NoSuchKey)'],
   ['short', 'cannot be read: '],
   ['changed', 'is no longer the file that it was when reading began'],
 ])('an object that is %s is told of, says nothing of what is in it, and no secret', async (key, why) => {

@@ -59,7 +59,9 @@ server.listen(0, '127.0.0.1', () => console.log(server.address().port));
 const FIXTURE = 'k61-256-nokaslr';
 const folder = mkdtempSync(join(tmpdir(), 'heki-web-'));
 /** Spread over 40 MB, as the table pages of a whole dump are. */
-const large = Buffer.from(Uint32Array.from({ length: 10_000_000 }, (_, index) => index).buffer);
+const words = new Uint32Array(10_000_000);
+for (let index = 0; index < words.length; index++) words[index] = index;
+const large = Buffer.from(words.buffer);
 let server: ChildProcess;
 let origin = '';
 
@@ -175,12 +177,11 @@ describe('a dump on a web server', () => {
     ['/gone/large', 'the server answers 404'],
   ])('(%s) that fails later is an error at each read from then on, and never absent', async (path, why) => {
     await askedFor();
-    expect(() => read(path, 20_000_000, 100)).toThrow(why);
-    await askedFor();
     const source = webSource(`${origin}${path}`);
     const target = new Uint8Array(10);
     source.read(5, target);
-    for (let turn = 0; turn < 2; turn++) expect(() => source.read(10_000_000, target)).toThrow(why);
+    for (const offset of [10_000_000, 10_000_000, 20_000_000])
+      expect(() => source.read(offset, target)).toThrow(why);
     source.close();
   });
 

@@ -1,0 +1,3 @@
+import { longTestsConfig } from '@heki-internal/vitest';
+
+export default longTestsConfig(import.meta.url);
