@@ -33,7 +33,7 @@ beforeAll(() => {
   }
   writeFileSync(wrongType(), 'export const version: string = process.version;\n');
 }, 60_000);
-afterAll(() => rmSync(clone, { recursive: true, force: true }), 60_000);
+afterAll(() => rmSync(clone, { recursive: true, force: true }), 600_000);
 
 /** Starts `./heki ARGS` in the clone. `says` waits for a text on standard error. */
 function start(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
