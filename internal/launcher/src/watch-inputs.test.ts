@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } f
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+// @boundaries-ignore what `npm test` runs is tested here: scripts are no package
 import { watchInputs } from '../../../scripts/test/inputs.mjs';
 
 const CACHE = fileURLToPath(new URL('../../../node_modules/.cache', import.meta.url));
