@@ -11,7 +11,7 @@ import {
   pinnable,
 } from '../control-bit.ts';
 import { emulatedOutcome, requireCarriedOut, triedRegister } from '../denied-attempt.ts';
-import { createKitGuest } from '../kit-guest.ts';
+import { createKitGuest, type KitGuest } from '../kit-guest.ts';
 import { type ConformanceCase, type ConformanceSetup, require } from '../setup.ts';
 import { semanticsCases } from './pin-semantics.ts';
 import { startAfterInit } from './start.ts';
@@ -25,7 +25,7 @@ export function pinCases(setup: ConformanceSetup): readonly ConformanceCase[] {
     cases.push({ area: 'pins', name, run });
   };
   const { semantics } = setup.hypervisor.capabilities.pins;
-  const hasEmulator = setup.guestCalls !== undefined && createKitGuest(setup).calls?.emulator !== undefined;
+  const calls = setup.guestCalls === undefined ? undefined : createKitGuest(setup).calls;
   for (const each of pinnable(setup)) {
     const { register, bit } = each;
     const what = `bit ${bit.toString(2).length - 1} of CR${register}`;
@@ -58,16 +58,23 @@ export function pinCases(setup: ConformanceSetup): readonly ConformanceCase[] {
       pinBit(guest, each);
       require(holds(guest, started, each), `virtual CPU ${started.id} is not bound`);
     });
-    if (hasEmulator) {
+    if (calls?.emulator !== undefined) {
       add(`${what} cannot be cleared by an instruction that is emulated`, () => emulated(setup, each));
     }
-    if (setup.guestCalls === undefined || semantics === 'whole-register') continue;
+    if (calls?.pin === undefined || semantics === 'whole-register') continue;
     add(
       `the guest pins ${what}, and a pin that it asks for while the bit is clear does not lock it out`,
       () => guestPins(setup, each),
     );
   }
-  add('a later pin adds to an earlier one, of its own register and of the other', () => pinnedInTurn(setup));
+  add('a later pin adds to an earlier one, of its own register and of the other', () =>
+    pinnedInTurn(setup, pinBit),
+  );
+  if (calls?.pin !== undefined && semantics !== 'whole-register') {
+    add('a later pin of the guest adds to an earlier one, of its own register and of the other', () =>
+      pinnedInTurn(setup, pinAsGuest),
+    );
+  }
   add('bits without a pin stay free', () => {
     const guest = createKitGuest(setup);
     const [vcpu] = guest.vcpus;
@@ -117,8 +124,16 @@ function staysSet(setup: ConformanceSetup, each: ControlBit): void {
   require(holds(guest, late, each), 'a virtual CPU that was created later changed a pinned bit');
 }
 
+/** The guest asks for the pin of a bit. */
+function pinAsGuest(guest: KitGuest, { register, bit }: ControlBit): void {
+  const [vcpu] = guest.vcpus;
+  if (vcpu === undefined) return;
+  const isPinned = guest.calls?.pin?.(vcpu, register, bit) === true;
+  require(isPinned, `a pin of bit 0x${bit.toString(16)} of CR${register} was refused`);
+}
+
 /** Every bit is pinned by a request of its own; then each is tried alone, and all of a register by one write. */
-function pinnedInTurn(setup: ConformanceSetup): void {
+function pinnedInTurn(setup: ConformanceSetup, pin: (guest: KitGuest, bit: ControlBit) => void): void {
   const guest = createKitGuest(setup, 2);
   const bits = pinnable(setup);
   const giveAll = (vcpu: Vcpu): void => {
@@ -126,7 +141,7 @@ function pinnedInTurn(setup: ConformanceSetup): void {
     for (const each of bits) vcpu.registers[nameOf(each)] |= each.bit;
   };
   for (const vcpu of guest.vcpus) giveAll(vcpu);
-  for (const each of bits) pinBit(guest, each);
+  for (const each of bits) pin(guest, each);
   for (const vcpu of guest.vcpus) {
     for (const each of bits) {
       giveAll(vcpu);
