@@ -110,6 +110,13 @@ describe('set_memory_*', () => {
     );
   });
 
+  test('does so where the page is not present, too: when it is again, it is not executed', () => {
+    const running = bootKernel();
+    const { address } = done(running.kernel.vmalloc(1));
+    for (const what of ['np_noalias', 'x', 'p'] as const) done(running.kernel.setMemory(what, address, 1));
+    expect(running.rights(address)).toBe('rw-');
+  });
+
   test('only warns about it when the kernel is one that only warns', () => {
     const running = bootKernel({ refuseWx: false });
     const { address } = done(running.kernel.vmalloc(1));

@@ -66,9 +66,10 @@ export class AttributeModel {
     if (next.present) {
       if (at >= text && at < etext) next.noExecute = false;
       if (page.frame >= rodata[0] && page.frame < rodata[1]) next.writable = false;
-      const changes = next.writable !== page.writable || next.noExecute !== page.noExecute;
-      if (changes && next.writable && !next.noExecute) return;
     }
+    // verify_rwx does not ask whether the page is present.
+    const changes = next.writable !== page.writable || next.noExecute !== page.noExecute;
+    if (changes && next.writable && !next.noExecute) return;
     Object.assign(page, next);
   }
 }
