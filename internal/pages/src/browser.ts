@@ -51,6 +51,8 @@ export async function openUrl(browser: Browser, url: string, width = 1280): Prom
 
 /** What axe-core finds wrong with a page, a line for each of its rules. @param rules those to look at; all when none is named */
 export async function violations(page: Page, rules: readonly string[] = []): Promise<string[]> {
+  // What is pale because it is about to change is not looked at.
+  await page.locator('[aria-busy=true]:not(main)').first().waitFor({ state: 'detached' });
   // Evaluated by the debugger, which the page's Content-Security-Policy does not concern.
   const found: { readonly id: string; readonly nodes: readonly { readonly html: string }[] }[] =
     await page.evaluate(
