@@ -7,16 +7,17 @@ import { delimiter, join } from 'node:path';
 /** Where programs are looked for. */
 export const PROGRAM_FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
 
-function isThere(program) {
-  return PROGRAM_FOLDERS.some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+/** Whether there is a program at `path`. */
+export function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
+
+const isThere = (program) => PROGRAM_FOLDERS.some((folder) => isExecutable(join(folder, program)));
 
 /**
  * Installs what is missing of `programs`. Answers why that cannot be; `undefined` when all are there.

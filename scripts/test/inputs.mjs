@@ -2,10 +2,11 @@
 // file, and what of the machine a test can see.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, lstatSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { stateOfFiles } from '../../internal/launcher/src/file-state.mjs';
 import { root, tool } from '../../internal/launcher/src/root.mjs';
+import { isExecutable } from '../debian-programs.mjs';
 
 /** Programs that tests use where there are any. */
 const PROGRAMS = 'git npm xz zstd lz4 lzop bzip2 gzip sh bash zsh fish python3'.split(' ');
@@ -22,15 +23,6 @@ function thereOf(programs) {
     const { size, mtimeMs } = statSync(path);
     return [`${path} ${size} ${mtimeMs}`];
   });
-}
-
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** What tests can see of the machine. */

@@ -42,33 +42,18 @@ export async function protect(name: Fixture, ...options: string[]): Promise<Prot
 export const shortly = ({ outcome, by, errorCode }: Verdict): string =>
   [outcome, ...(by === null ? [] : [by]), ...(errorCode === null ? [] : [errorCode])].join(' ');
 
+const succeeded = (attempts: number): readonly string[] =>
+  Array.from({ length: attempts }, () => 'succeeded');
+
 /** What the kernel's own page tables do about the eight attempts. */
 const IN_ORDER = {
   // W^X is in force: the text is mapped read-only, in the image and in the direct map, and the data not executable.
   // But page tables are data, and CR4 is the kernel's.
-  unprotected: [
-    'blocked guest-page-tables 0x3',
-    'blocked guest-page-tables 0x3',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-  ],
+  unprotected: ['blocked guest-page-tables 0x3', 'blocked guest-page-tables 0x3', ...succeeded(6)],
   // Before mark_rodata_ro, and with rodata=off, nothing is in the way.
-  open: Array.from({ length: 8 }, () => 'succeeded'),
+  open: succeeded(8),
   // One bit of the direct map over the text was set.
-  tampered: [
-    'blocked guest-page-tables 0x3',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-    'succeeded',
-  ],
+  tampered: ['blocked guest-page-tables 0x3', ...succeeded(7)],
 } as const;
 
 const KIND: Readonly<Record<Fixture, keyof typeof IN_ORDER>> = {
