@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { fixturePath, runCommand } from '../testing/run-command.ts';
+import { fixturePath, ranOnce } from '../testing/run-command.ts';
 
 async function remapped(...args: string[]) {
-  const { stdout } = await runCommand(['protect', fixturePath('k61-256-nokaslr'), ...args, '--json']);
+  const { stdout } = await ranOnce('protect', fixturePath('k61-256-nokaslr'), '--json', ...args);
   const { attacks } = JSON.parse(stdout);
   return attacks.find(({ name }: { name: string }) => name === 'remap-text');
 }

@@ -14,7 +14,9 @@ const withoutNxe = new WeakMap<CpuProfile, ReservedMasks>();
 /** The masks under EFER.NXE = `nxe`. Worked out once for each processor: all its walkers share them. */
 export function reservedMasks(processor: CpuProfile, nxe: boolean): ReservedMasks {
   const known = nxe ? withNxe : withoutNxe;
-  const masks = known.get(processor) ?? masksOf(processor, nxe);
+  const before = known.get(processor);
+  if (before !== undefined) return before;
+  const masks = masksOf(processor, nxe);
   known.set(processor, masks);
   return masks;
 }
